@@ -1,0 +1,1 @@
+"""Applications: how the server finds its settings and the WSGI callable."""

@@ -1,0 +1,5 @@
+"""Workers: they schedule connections and never speak HTTP themselves."""
+
+SUPPORTED_WORKERS = {
+    "sync": "cyserve.workers.sync.SyncWorker",
+}
