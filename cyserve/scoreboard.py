@@ -1,0 +1,164 @@
+"""Scoreboard: what each worker is doing, in memory that master and workers share.
+
+Anonymous shared mappings are made before a fork; every worker owns one slot of one mapping.
+A worker stores into its own slot, the master reads: plain stores of machine words, no locks,
+no system calls, no disk. Each lane (one per thread of a worker) has its own start time, line
+and count, so that threads never write the same word. A line may be torn when it is read in the
+very moment of its change; that is good enough for a log line and nothing here decides more.
+
+Nothing in this room knows about processes, signals or settings.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+
+#: States of a slot.
+BOOTING, READY, BUSY, DRAINING = range(4)
+
+#: Bytes of the request line that a lane keeps.
+LINE_BYTES = 96
+
+# A slot opens with machine words (one cache line), its lanes follow (two cache lines each).
+_HEARTBEAT, _PID, _STATE, _CONNECTIONS, _RSS = range(5)
+_WORD = 8
+_HEAD_BYTES = 64
+_LANE_BYTES = 128
+_LANE = struct.Struct(f"={LINE_BYTES}sQQ")  # line, requests begun, start; start is stored last
+_REQUESTS_AT = LINE_BYTES
+_START_AT = _REQUESTS_AT + _WORD
+
+# Bound once: these run for every request.
+_store_lane = _LANE.pack_into
+_now = time.monotonic_ns
+
+
+class Slot:
+    """One worker's place on the scoreboard.
+
+    Written by the worker that owns it, read by the master. `lane` is the number of the thread
+    that runs the request, from 0.
+    """
+
+    __slots__ = ("_bytes", "_counts", "_offset", "_start", "_words", "lanes")
+
+    def __init__(self, memory: memoryview, lanes: int) -> None:
+        self.lanes = lanes
+        self._bytes = memory
+        self._words = memory.cast("Q")
+        self._offset = [_HEAD_BYTES + lane * _LANE_BYTES for lane in range(lanes)]
+        self._start = [(offset + _START_AT) // _WORD for offset in self._offset]
+        self._counts = [0] * lanes
+
+    def beat(self) -> None:
+        """Store the heartbeat: the monotonic clock in nanoseconds."""
+        self._words[0] = _now()
+
+    def begin(self, line: bytes, lane: int = 0) -> None:
+        """Store that `lane` starts a request now, with the first bytes of its request line."""
+        count = self._counts[lane] + 1
+        self._counts[lane] = count
+        _store_lane(self._bytes, self._offset[lane], line, count, _now())
+
+    def end(self, lane: int = 0) -> None:
+        """Store that `lane` is idle again."""
+        self._words[self._start[lane]] = 0
+
+    def in_progress(self) -> list[tuple[float, str]]:
+        """The requests running now, oldest first, as (age in seconds, request line)."""
+        now = _now()
+        running = []
+        for offset in self._offset:
+            line, _, start = _LANE.unpack_from(self._bytes, offset)
+            if start:
+                text = line.rstrip(b"\0").decode("latin-1")
+                running.append((max(0.0, (now - start) / 1e9), text))
+        running.sort(reverse=True)
+        return running
+
+    def clear(self) -> None:
+        """Forget everything: the slot is as new."""
+        self._bytes[:] = bytes(len(self._bytes))
+        self._counts = [0] * self.lanes
+
+    @property
+    def heartbeat(self) -> int:
+        """Monotonic clock of the last beat in nanoseconds; 0 before the first one."""
+        return self._words[_HEARTBEAT]
+
+    @property
+    def requests(self) -> int:
+        """Requests begun in all lanes."""
+        return sum(self._words[(offset + _REQUESTS_AT) // _WORD] for offset in self._offset)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the owner; 0 when there is none yet."""
+        return self._words[_PID]
+
+    @pid.setter
+    def pid(self, pid: int) -> None:
+        self._words[_PID] = pid
+
+    @property
+    def state(self) -> int:
+        """BOOTING, READY, BUSY or DRAINING."""
+        return self._words[_STATE]
+
+    @state.setter
+    def state(self, state: int) -> None:
+        self._words[_STATE] = state
+
+    @property
+    def connections(self) -> int:
+        """Connections that the worker holds open."""
+        return self._words[_CONNECTIONS]
+
+    @connections.setter
+    def connections(self, number: int) -> None:
+        self._words[_CONNECTIONS] = number
+
+    @property
+    def rss(self) -> int:
+        """Last measured resident memory in bytes."""
+        return self._words[_RSS]
+
+    @rss.setter
+    def rss(self, size: int) -> None:
+        self._words[_RSS] = size
+
+
+class Scoreboard:
+    """Hands out slots; grows by whole mappings, which later workers inherit.
+
+    `slots` is the number of slots of one mapping, `lanes` the number of threads of one worker;
+    `lanes` may be changed at any time and holds for slots claimed later.
+    """
+
+    def __init__(self, slots: int, lanes: int = 1) -> None:
+        self.slots = max(1, slots)
+        self.lanes = max(1, lanes)
+        self._free: list[Slot] = []
+        self._grow()
+
+    def claim(self) -> Slot:
+        """Return a cleared slot. Called by the master, before the fork of the slot's worker."""
+        while self._free:
+            slot = self._free.pop()
+            if slot.lanes == self.lanes:
+                return slot
+        self._grow()
+        return self._free.pop()
+
+    def free(self, slot: Slot) -> None:
+        """Take back the slot of a worker that is gone."""
+        slot.clear()
+        self._free.append(slot)
+
+    def _grow(self) -> None:
+        size = _HEAD_BYTES + self.lanes * _LANE_BYTES
+        memory = memoryview(mmap.mmap(-1, self.slots * size))
+        slots = [Slot(memory[i * size : (i + 1) * size], self.lanes) for i in range(self.slots)]
+        self._free.extend(reversed(slots))
