@@ -84,7 +84,7 @@ def test_no_function_is_too_long(path: Path) -> None:
 
 
 def test_functions_of_cython_files_are_measured() -> None:
-    text = "cdef class A:\n  cdef int f(\n    self\n  ) except -1:\n    pass\n\n    pass\n\ndef g(): 1\n"
+    text = "class A:\n  cdef int f(\n    self\n  ) except -1:\n    pass\n\n    pass\n\ndef g(): 1\n"
     assert list(cython_functions(text)) == [("f", 6), ("g", 1)]
 
 
