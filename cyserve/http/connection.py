@@ -155,9 +155,7 @@ class Connection:
 
     def refuse(self, exc: BaseException) -> int:
         """Log a request that cannot be served and queue the error response; ends REFUSED."""
-        self.context.log.warning(
-            "Invalid request from ip=%s: %s", peer_name(self.address), exc
-        )
+        self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
         self.keep = False
         self.transport.output.write(response_for(exc))
         return REFUSED

@@ -1,4 +1,4 @@
-"""The request cycle: hooks, environ, application, response, access log. The only place that runs one.
+"""The request cycle: hooks, environ, application, response, access log; the one place for it.
 
 A worker makes one `Cycle` and calls `run` for each complete request. Whatever goes wrong ends here:
 logged once, answered where an answer is still possible.
@@ -13,7 +13,7 @@ from typing import Any
 
 from cyserve._errors import NoMoreData, ParseException
 from cyserve.http.environ import make_environ
-from cyserve.http.errors import response_for
+from cyserve.http.errors import response_for, status_for
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
@@ -59,12 +59,14 @@ class Cycle:
             self._count()
             if not self.keep_alive or not self.worker.alive:
                 resp.must_close = True
-            self._respond(req, resp, environ, started)
+            self._respond(resp, environ)
             connection.keep = not resp.should_close()
         except BaseException as exc:
             connection.keep = False
             self._failed(req, resp, exc)
         finally:
+            if self.access is not None and resp is not None:
+                self.access(resp, req, environ, timedelta(seconds=time.monotonic() - started))
             if self.post_request is not None:
                 self._post_request(req, environ, resp)
             connection.finish_request()
@@ -77,9 +79,7 @@ class Cycle:
             self.log.info("Autorestarting worker after current request.")
             worker.alive = False
 
-    def _respond(
-        self, req: Request, resp: Response, environ: dict[str, Any], started: float
-    ) -> None:
+    def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
         items = self.application(environ, resp.start_response)
         try:
             if isinstance(items, FileWrapper):
@@ -88,9 +88,6 @@ class Cycle:
                 resp.write_iterable(items)
             resp.close()
         finally:
-            if self.access is not None:
-                elapsed = timedelta(seconds=time.monotonic() - started)
-                self.access(resp, req, environ, elapsed)
             if hasattr(items, "close"):
                 items.close()
 
@@ -103,9 +100,9 @@ class Cycle:
                 self.log.debug("Ignored premature client disconnection. %s", exc)
             else:
                 self.log.exception("Socket error processing request.")
-            return
-        if resp is not None and resp.headers_sent:
-            transport.discard()  # the client must see that the answer is cut short
+        elif resp is not None and resp.headers_sent:
+            if not resp.finished:
+                transport.discard()  # the client must see that the answer is cut short
             self.log.exception("Error handling request")
         else:
             if isinstance(exc, (ParseException, NoMoreData)):
@@ -113,6 +110,8 @@ class Cycle:
                 self.log.warning("Invalid request from ip=%s: %s", peer, exc)
             else:
                 self.log.exception("Error handling request %s %s", req.method, req.uri)
+            if resp is not None:
+                resp.status = status_for(exc)
             transport.discard()
             transport.output.write(response_for(exc))
         if not isinstance(exc, Exception) and (worker.aborted or not worker.alive):

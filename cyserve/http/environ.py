@@ -108,7 +108,9 @@ def path_below(script_name: str, path: str) -> str:
     """PATH_INFO for a raw path below a mount point, which ends at a path boundary."""
     rest = path[len(script_name) :]
     if not path.startswith(script_name) or rest[:1] not in {"", "/"}:
-        raise ConfigurationProblem(f"Request path {path!r} does not start with SCRIPT_NAME {script_name!r}")
+        raise ConfigurationProblem(
+            f"Request path {path!r} does not start with SCRIPT_NAME {script_name!r}"
+        )
     return unquote_to_bytes(rest).decode("latin-1")
 
 

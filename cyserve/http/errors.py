@@ -35,6 +35,13 @@ def error_response(status: int, reason: str, message: str = "") -> bytes:
     return head.encode("latin-1") + body
 
 
+def status_for(exc: BaseException) -> str:
+    """The status line's text for an exception: its own, or 500 for anything unknown."""
+    if isinstance(exc, (NoMoreData, ParseException)):
+        return f"{exc.status} {exc.reason}"
+    return "500 Internal Server Error"
+
+
 def response_for(exc: BaseException) -> bytes:
     """The error response that an exception asks for: its own, or 500 for anything unknown."""
     if isinstance(exc, (NoMoreData, ParseException)):

@@ -84,6 +84,7 @@ class Response:
     upgrade = False
     must_close = False
     headers_sent = False
+    finished = False  # the application has handed over its last byte
     sent = 0  # body bytes, without framing
 
     def __init__(self, req: Request, sock: Any, cfg: Any, send_timeout: float = 60.0) -> None:
@@ -231,6 +232,7 @@ class Response:
         elif self.response_length is not None and not self.bodyless:
             if self.sent < self.response_length:
                 self.must_close = True  # cut short: only the end of the stream can tell
+        self.finished = True
         self.transport.flush()
 
     def write_file(self, wrapper: FileWrapper) -> None:

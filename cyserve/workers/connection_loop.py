@@ -82,7 +82,7 @@ class ConnectionLoop:
             for connection in runnable:
                 self._act(connection, connection.advance())
         accept = []
-        for fd, mask in events:
+        for fd, _ in events:
             connection = self.connections.get(fd)  # type: ignore[assignment]
             if connection is not None:
                 self._on_event(connection)
@@ -127,12 +127,13 @@ class ConnectionLoop:
 
     def _accept(self, endpoint: Endpoint, most: int) -> None:
         """Take new connections; each is served at once if its request is already there."""
+        accept = endpoint.listener.sock.accept
         for _ in range(most):
             if len(self.connections) >= self.max_connections:
                 self._pause_accepting()
                 return
             try:
-                sock, address = endpoint.listener.accept()
+                sock, address = accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:

@@ -61,6 +61,14 @@ def kernel(request: pytest.FixtureRequest) -> str | None:
     return None if request.param == "default" else request.param
 
 
+@pytest.fixture(scope="module")
+def http_server(start_module_server: StartServer, kernel: str | None) -> Server:
+    """requests_app on one worker; addresses[0] is TCP, addresses[1] a unix socket."""
+    return start_module_server(
+        "requests_app:app", bind=["127.0.0.1:0", "unix:http.sock"], kernel=kernel
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield

@@ -108,6 +108,11 @@ def is_oracle() -> bool:
     return "cyserve" not in " ".join(command_under_test()[1:] or command_under_test())
 
 
+def differs(what_gunicorn_does: str) -> pytest.MarkDecorator:
+    """Marks a test of behaviour that differs from gunicorn's on purpose: not run against gunicorn."""
+    return pytest.mark.skipif(is_oracle(), reason=f"gunicorn {what_gunicorn_does}")
+
+
 def kernels() -> list[str]:
     """The kernels to test in this run: "compiled" where it is built and not forbidden, "pure"."""
     spec = importlib.util.find_spec("cyserve")
@@ -240,9 +245,16 @@ class Server:
     def wait_ready(self, workers: int = 1) -> Server:
         """Waits until it listens and exactly that many workers have loaded the application."""
         listening = self.wait_log(r"Listening at: (\S*) \(\d+\)")[-1]
-        self.addresses = [_parse_address(text) for text in listening.split(",") if text]
+        self.addresses = [self._parse_address(text) for text in listening.split(",") if text]
         self.wait_workers(workers)
         return self
+
+    def _parse_address(self, text: str) -> Address:
+        """One listener as printed in `Listening at`: http://H:P, http://[H]:P or unix:PATH."""
+        if text.startswith("unix:"):
+            return str(self.directory / text[5:])
+        host, _, port = text.partition("://")[2].rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def address(self) -> Address:
@@ -305,7 +317,7 @@ class Server:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"process {self.process.pid} runs on after {timeout:g} s") from None
+            raise AssertionError(f"{self.process.pid} runs on after {timeout:g} s") from None
 
     def wait_gone(self, timeout: float = TIMEOUT) -> None:
         """Waits until no process of this server is left."""
@@ -355,11 +367,3 @@ class Server:
             f"command:   {shlex.join(self.command)}", f"directory: {self.directory}",
             f"exit code: {self.process.poll()}", *lines[-150:],
         ])
-
-
-def _parse_address(text: str) -> Address:
-    """One listener as printed in `Listening at`: http://H:P, http://[H]:P or unix:PATH."""
-    if text.startswith("unix:"):
-        return text[5:]
-    host, _, port = text.partition("://")[2].rpartition(":")
-    return host.strip("[]"), int(port)

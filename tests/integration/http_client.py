@@ -8,8 +8,11 @@ never follows a redirect and adds no header by itself.
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import termios
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -46,12 +49,17 @@ class Response:
 class Client:
     """One connection. Use as a context manager."""
 
-    def __init__(self, address: Address, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, address: Address, timeout: float = TIMEOUT, receive_buffer: int = 0
+    ) -> None:
+        """receive_buffer: SO_RCVBUF in bytes; small makes the server wait for this client."""
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
         else:
             self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer:   # effective only before connect
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
         try:
             self.sock.connect(address)
@@ -70,6 +78,18 @@ class Client:
         """Sends the pieces, one send call each."""
         for piece in pieces:
             self.sock.sendall(piece)
+        return self
+
+    def send_apart(self, *pieces: bytes) -> Client:
+        """Sends each piece only after the server has taken the one before (unix sockets on Linux,
+        where the output queue of one end is the input queue of the other)."""
+        for piece in pieces:
+            self.sock.sendall(piece)
+            deadline = time.monotonic() + TIMEOUT
+            while fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4) != b"\0" * 4:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"the server did not read {piece!r}")
+                time.sleep(0.0005)
         return self
 
     def finish_sending(self) -> Client:
