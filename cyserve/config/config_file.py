@@ -1,0 +1,46 @@
+"""Settings, section Config File: where settings and the application are found."""
+
+import os
+
+from cyserve.config.kinds import Text
+from cyserve.paths import launch_directory
+
+__all__ = ("ConfigFile", "WSGIApp", "get_default_config_file")
+
+SECTION = "Config File"
+
+
+def get_default_config_file() -> str | None:
+    """Path of the config file read when none is named: cyserve.conf.py or gunicorn.conf.py."""
+    for name in ("cyserve.conf.py", "gunicorn.conf.py"):
+        path = os.path.join(launch_directory(), name)
+        if os.path.exists(path):
+            return path
+    return None
+
+
+class ConfigFile(Text):
+    name = "config"
+    section = SECTION
+    cli = ("-c", "--config")
+    meta = "CONFIG"
+    default = "./gunicorn.conf.py"
+    desc = """\
+        Where the settings are read from: a path, file:PATH or python:MODULE.
+
+        The file is Python code; each of its names that is the name of a setting sets it. Without
+        this setting, cyserve.conf.py is read from the directory the server was started in, or
+        else gunicorn.conf.py; it is no error if neither exists. The file is read again on SIGHUP.
+        """
+
+
+class WSGIApp(Text):
+    name = "wsgi_app"
+    section = SECTION
+    default = None
+    desc = """\
+        The application to serve if the command line names none, as MODULE:NAME.
+
+        NAME can be left out (application) or be a call with literal arguments, as in
+        myproject.wsgi:create_app("production").
+        """

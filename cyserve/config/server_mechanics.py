@@ -1,0 +1,205 @@
+"""Settings, section Server Mechanics: the process, its files and its rights.
+
+The settings of this section about what HTTP is accepted are in `http_mechanics.py`.
+"""
+
+import os
+from typing import Any
+
+from cyserve.config.core import Setting
+from cyserve.config.kinds import Flag, Number, Text, Texts
+from cyserve.config.validators import (
+    auto_int,
+    validate_bool,
+    validate_chdir,
+    validate_group,
+    validate_user,
+)
+
+__all__ = (
+    "Chdir",
+    "Daemon",
+    "Env",
+    "Group",
+    "Initgroups",
+    "Pidfile",
+    "PreloadApp",
+    "PythonPath",
+    "ReusePort",
+    "Sendfile",
+    "TmpUploadDir",
+    "Umask",
+    "User",
+    "WorkerTmpDir",
+)
+
+SECTION = "Server Mechanics"
+
+
+class PreloadApp(Flag):
+    name = "preload_app"
+    section = SECTION
+    cli = ("--preload",)
+    desc = """\
+        Load the application in the master, before the workers are forked.
+
+        Workers then share its memory and start at once.
+        """
+
+
+class Sendfile(Setting):
+    name = "sendfile"
+    section = SECTION
+    cli = ("--no-sendfile",)
+    validator = validate_bool
+    action = "store_const"
+    const = False
+    env = "SENDFILE"
+    desc = """\
+        Send files that the application returns with sendfile(2). On unless turned off.
+
+        The environment variable SENDFILE decides if this is not set: y, 1, yes and true are on,
+        everything else is off. (In gunicorn, sendfile = True turns it off.)
+        """
+
+    def get(self) -> bool:
+        """Looks at $SENDFILE each time, as raw_env may have set it."""
+        if self.value is not None:
+            return bool(self.value)
+        return os.environ.get("SENDFILE", "true").lower() in {"y", "1", "yes", "true"}
+
+    def from_env(self, text: str) -> Any:
+        return None
+
+
+class ReusePort(Flag):
+    name = "reuse_port"
+    section = SECTION
+    cli = ("--reuse-port",)
+    desc = """\
+        Let each worker listen on a socket of its own, with SO_REUSEPORT.
+
+        The kernel then shares out the connections. The master itself listens on nothing.
+        """
+
+
+class Chdir(Setting):
+    name = "chdir"
+    section = SECTION
+    cli = ("--chdir",)
+    meta = "DIR"
+    validator = validate_chdir
+    default = "."
+    desc = """\
+        Directory to work in, also the first place where the application is searched.
+
+        The default is the directory the server was started in.
+        """
+
+
+class Daemon(Flag):
+    name = "daemon"
+    section = SECTION
+    cli = ("-D", "--daemon")
+    desc = """\
+        Run in the background, detached from the terminal.
+        """
+
+
+class Env(Texts):
+    name = "raw_env"
+    section = SECTION
+    cli = ("-e", "--env")
+    meta = "NAME=VALUE"
+    desc = """\
+        Set an environment variable for the application, as NAME=VALUE. Repeatable.
+        """
+
+
+class Pidfile(Text):
+    name = "pidfile"
+    section = SECTION
+    cli = ("-p", "--pid")
+    meta = "FILE"
+    default = None
+    desc = """\
+        File that holds the process id of the master while it runs.
+        """
+
+
+class WorkerTmpDir(Text):
+    name = "worker_tmp_dir"
+    section = SECTION
+    cli = ("--worker-tmp-dir",)
+    meta = "DIR"
+    default = None
+    desc = """\
+        Not needed, accepted for configurations written for gunicorn.
+
+        Workers show that they are alive in shared memory, not in a file.
+        """
+
+
+class User(Setting):
+    name = "user"
+    section = SECTION
+    cli = ("-u", "--user")
+    meta = "USER"
+    validator = validate_user
+    default = os.geteuid()
+    desc = """\
+        Name or number of the user the workers run as.
+        """
+
+
+class Group(Setting):
+    name = "group"
+    section = SECTION
+    cli = ("-g", "--group")
+    meta = "GROUP"
+    validator = validate_group
+    default = os.getegid()
+    desc = """\
+        Name or number of the group the workers run as.
+        """
+
+
+class Umask(Number):
+    name = "umask"
+    section = SECTION
+    cli = ("-m", "--umask")
+    type = auto_int
+    default = 0
+    desc = """\
+        Mode bits that files and unix sockets of the server do not get, like umask(2).
+
+        On the command line 0x, 0o and a leading 0 (octal) are understood.
+        """
+
+
+class Initgroups(Flag):
+    name = "initgroups"
+    section = SECTION
+    cli = ("--initgroups",)
+    desc = """\
+        Give the workers all groups of the user they run as, and the group of the setting group.
+        """
+
+
+class TmpUploadDir(Text):
+    name = "tmp_upload_dir"
+    section = SECTION
+    default = None
+    desc = """\
+        Without effect, as in gunicorn; accepted for its configurations.
+        """
+
+
+class PythonPath(Text):
+    name = "pythonpath"
+    section = SECTION
+    cli = ("--pythonpath",)
+    default = None
+    desc = """\
+        Directories to search for Python modules first, separated by commas.
+        """

@@ -1,0 +1,168 @@
+"""Settings, section Worker Processes: how many workers there are and how long things may take."""
+
+from cyserve.config.core import Setting
+from cyserve.config.kinds import Number, Seconds
+from cyserve.config.validators import validate_choice, validate_class
+
+__all__ = (
+    "BootTimeout",
+    "GracefulTimeout",
+    "HttpParser",
+    "Keepalive",
+    "MaxRequests",
+    "MaxRequestsJitter",
+    "SendTimeout",
+    "Timeout",
+    "WorkerClass",
+    "WorkerConnections",
+    "WorkerThreads",
+    "Workers",
+)
+
+SECTION = "Worker Processes"
+
+
+class Workers(Number):
+    name = "workers"
+    section = SECTION
+    cli = ("-w", "--workers")
+    default = 1
+    env = "WEB_CONCURRENCY"
+    desc = """\
+        Number of worker processes.
+
+        Two to four for each CPU core is a good start. SIGTTIN and SIGTTOU change the number while
+        the server runs. The environment variable WEB_CONCURRENCY changes the default.
+        """
+
+
+class WorkerClass(Setting):
+    name = "worker_class"
+    section = SECTION
+    cli = ("-k", "--worker-class")
+    meta = "STRING"
+    validator = validate_class
+    default = "sync"
+    desc = """\
+        How a worker handles its connections.
+
+        A short name (sync), the dotted path of a class, egg:DISTRIBUTION#NAME, or, in a config
+        file, the class itself.
+        """
+
+
+class WorkerThreads(Number):
+    name = "threads"
+    section = SECTION
+    cli = ("--threads",)
+    default = 1
+    desc = """\
+        Number of threads in each worker that run the application.
+
+        More than one selects the gthread worker where sync was asked for.
+        """
+
+
+class WorkerConnections(Number):
+    name = "worker_connections"
+    section = SECTION
+    cli = ("--worker-connections",)
+    default = 1000
+    desc = """\
+        How many connections a worker holds at once, those that wait for a request included.
+        """
+
+
+class MaxRequests(Number):
+    name = "max_requests"
+    section = SECTION
+    cli = ("--max-requests",)
+    default = 0
+    desc = """\
+        Replace a worker after this many requests; 0 is never.
+
+        It limits the damage of an application that leaks memory.
+        """
+
+
+class MaxRequestsJitter(Number):
+    name = "max_requests_jitter"
+    section = SECTION
+    cli = ("--max-requests-jitter",)
+    default = 0
+    desc = """\
+        Add a random number from 0 to this to max_requests, so that workers restart one by one.
+        """
+
+
+class Timeout(Number):
+    name = "timeout"
+    section = SECTION
+    cli = ("-t", "--timeout")
+    default = 30
+    desc = """\
+        Kill and replace a worker that shows no sign of life for this many seconds; 0 is never.
+
+        A sync worker shows none while the application handles a request, so this is also its
+        limit for one request.
+        """
+
+
+class GracefulTimeout(Number):
+    name = "graceful_timeout"
+    section = SECTION
+    cli = ("--graceful-timeout",)
+    default = 30
+    desc = """\
+        Seconds a worker gets to finish its requests after it was told to stop.
+
+        What still runs then is killed.
+        """
+
+
+class Keepalive(Number):
+    name = "keepalive"
+    section = SECTION
+    cli = ("--keep-alive",)
+    default = 75
+    desc = """\
+        Seconds an idle connection is kept open for the next request; 0 is not at all.
+
+        Must be longer than what the load balancer in front uses, or requests meet a connection
+        that is just being closed. gunicorn's default is 2. The sync worker closes the connection
+        after each answer, whatever this says.
+        """
+
+
+class SendTimeout(Seconds):
+    name = "send_timeout"
+    section = SECTION
+    cli = ("--send-timeout",)
+    default = 60
+    desc = """\
+        Seconds a client may take none of an answer before its connection is closed; 0 is no limit.
+        """
+
+
+class BootTimeout(Seconds):
+    name = "boot_timeout"
+    section = SECTION
+    cli = ("--boot-timeout",)
+    default = 0
+    desc = """\
+        Seconds a new worker may take to load the application and get ready; 0 is no limit.
+        """
+
+
+class HttpParser(Setting):
+    name = "http_parser"
+    section = SECTION
+    cli = ("--http-parser",)
+    meta = "STRING"
+    validator = validate_choice("auto", "fast", "python")
+    default = "auto"
+    desc = """\
+        Which kernel reads and writes HTTP: fast (compiled), python, or auto.
+
+        auto takes the compiled one if this installation has it. fast refuses to start without it.
+        """

@@ -1,0 +1,130 @@
+"""The request cycle: hooks, environ, application, response, access log; the one place for it.
+
+A worker makes one `Cycle` and calls `run` for each complete request. Whatever goes wrong ends here:
+logged once, answered where an answer is still possible.
+"""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from cyserve._errors import ParseException
+from cyserve.http.environ import make_environ
+from cyserve.http.errors import response_for, status_for
+from cyserve.http.request import Request
+from cyserve.http.response import FileWrapper, Response
+from cyserve.http.transport import peer_name
+
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
+
+
+class Cycle:
+    """Everything a request needs, looked up once per worker.
+
+    worker: a `workers.base.Worker` whose application is loaded; keep_alive: whether connections
+    may carry more than one request.
+    """
+
+    def __init__(self, worker: Any, *, keep_alive: bool) -> None:
+        cfg = worker.cfg
+        self.worker = worker
+        self.cfg = cfg
+        self.log = worker.log
+        self.slot = worker.slot
+        self.application: Callable[..., Any] = worker.wsgi
+        self.keep_alive = keep_alive
+        self.send_timeout: float = cfg.send_timeout
+        self.pre_request = _hook(cfg, "pre_request")
+        if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
+            self.pre_request = cfg.pre_request  # the default one, which only logs
+        self.post_request = _hook(cfg, "post_request")
+        self.access = self.log.access if self.log.access_log_enabled else None
+
+    def run(self, req: Request) -> None:
+        """Serve one request; its connection then knows whether it goes on (`keep`)."""
+        connection = req.connection
+        slot = self.slot
+        slot.begin(req.head.request_line())
+        resp = None
+        environ: dict[str, Any] = {}
+        started = time.monotonic() if self.access is not None else 0.0
+        try:
+            if self.pre_request is not None:
+                self.pre_request(self.worker, req)
+            resp = Response(req, connection.transport.sock, self.cfg, self.send_timeout)
+            environ = make_environ(req, resp.early_hints)
+            self._count()
+            if not self.keep_alive or not self.worker.alive:
+                resp.must_close = True
+            self._respond(resp, environ)
+            connection.keep = not resp.should_close()
+        except BaseException as exc:
+            connection.keep = False
+            self._failed(req, resp, exc)
+        finally:
+            if self.access is not None and resp is not None:
+                self.access(resp, req, environ, timedelta(seconds=time.monotonic() - started))
+            if self.post_request is not None:
+                self._post_request(req, environ, resp)
+            connection.finish_request()
+            slot.end()
+
+    def _count(self) -> None:
+        worker = self.worker
+        worker.nr += 1
+        if worker.nr >= worker.max_requests and worker.alive:
+            self.log.info("Autorestarting worker after current request.")
+            worker.alive = False
+
+    def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
+        items = self.application(environ, resp.start_response)
+        try:
+            if isinstance(items, FileWrapper):
+                resp.write_file(items)
+            else:
+                resp.write_iterable(items)
+            resp.close()
+        finally:
+            if hasattr(items, "close"):
+                items.close()
+
+    def _failed(self, req: Request, resp: Response | None, exc: BaseException) -> None:
+        """Log what went wrong, and answer if nothing has been sent yet."""
+        transport = req.connection.transport
+        worker = self.worker
+        if transport.broken and isinstance(exc, OSError):
+            if isinstance(exc, TimeoutError) or exc.errno in _GONE or exc.errno is None:
+                self.log.debug("Ignored premature client disconnection. %s", exc)
+            else:
+                self.log.exception("Socket error processing request.")
+        elif resp is not None and resp.headers_sent:
+            if not resp.finished:
+                transport.discard()  # the client must see that the answer is cut short
+            self.log.exception("Error handling request")
+        else:
+            if isinstance(exc, ParseException):
+                peer = peer_name(req.connection.address)
+                self.log.warning("Invalid request from ip=%s: %s", peer, exc)
+            else:
+                self.log.exception("Error handling request %s %s", req.method, req.uri)
+            if resp is not None:
+                resp.status = status_for(exc)
+            transport.discard()
+            transport.output.write(response_for(exc))
+        if not isinstance(exc, Exception) and (worker.aborted or not worker.alive):
+            raise exc  # a signal handler asked the worker to leave
+
+    def _post_request(self, req: Request, environ: dict[str, Any], resp: Any) -> None:
+        try:
+            self.post_request(self.worker, req, environ, resp)  # type: ignore[misc]
+        except Exception:
+            self.log.exception("Exception in post_request hook")
+
+
+def _hook(cfg: Any, name: str) -> Callable[..., Any] | None:
+    """The user's hook, or None while it is the do-nothing default."""
+    hook: Callable[..., Any] = getattr(cfg, name)
+    return None if hook is cfg.settings[name].default else hook

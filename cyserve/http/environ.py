@@ -1,0 +1,125 @@
+"""The WSGI environ (PEP 3333): what is fixed per listener, per connection, and per request.
+
+An `Endpoint` holds a template with everything known before a request comes; the kernel copies it
+and adds the request's own keys. Nothing here parses HTTP.
+"""
+
+import io
+import logging
+import os
+import sys
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from cyserve import SERVER_SOFTWARE
+from cyserve._errors import ConfigurationProblem
+from cyserve.http.request import Request
+from cyserve.http.response import FileWrapper
+
+
+class ErrorsWrapper(io.RawIOBase):
+    """`wsgi.errors`: what the application writes goes where the error log goes, at once.
+
+    cfg: the settings; reads `errorlog`.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.streams: list[Any] = [sys.stderr] if cfg.errorlog == "-" else []
+        for handler in logging.getLogger("gunicorn.error").handlers:
+            stream = getattr(handler, "stream", None)
+            if stream is not None and stream not in self.streams:
+                self.streams.append(stream)
+
+    def write(self, data: str) -> int:  # type: ignore[override]
+        for stream in self.streams:
+            stream.write(data)
+            stream.flush()
+        return len(data)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        for stream in self.streams:
+            stream.flush()
+
+
+class Endpoint:
+    """A listener as its requests see it.
+
+    cfg: the settings; listener: a bound `cyserve.sock` socket; multithread: as PEP 3333 has it.
+    """
+
+    def __init__(self, cfg: Any, listener: Any, *, multithread: bool) -> None:
+        self.listener = listener
+        self.scheme = "https" if cfg.is_ssl else "http"
+        self.address = listener.getsockname()
+        self.is_unix = not isinstance(self.address, tuple)
+        self.script_name = os.environ.get("SCRIPT_NAME", "").rstrip("/")
+        host, port = ("", "") if self.is_unix else self.address[:2]
+        self.template: dict[str, Any] = {
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": self.scheme,
+            "wsgi.errors": ErrorsWrapper(cfg),
+            "wsgi.multithread": multithread,
+            "wsgi.multiprocess": cfg.workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.file_wrapper": FileWrapper,
+            "wsgi.input_terminated": True,
+            "SERVER_SOFTWARE": SERVER_SOFTWARE,
+            "SERVER_NAME": host,
+            "SERVER_PORT": str(port),
+            "SCRIPT_NAME": "",
+        }
+
+    def connection_template(self, address: Any, sock: Any) -> dict[str, Any]:
+        """The template with the keys of one connection added."""
+        template = self.template.copy()
+        template["gunicorn.socket"] = sock
+        if isinstance(address, tuple):
+            template["REMOTE_ADDR"] = address[0]
+            template["REMOTE_PORT"] = str(address[1])
+        else:
+            template["REMOTE_ADDR"] = ""
+        return template
+
+
+def make_environ(req: Request, early_hints: Any) -> dict[str, Any]:
+    """The environ of one request; raises ConfigurationProblem if SCRIPT_NAME does not fit."""
+    connection = req.connection
+    endpoint = connection.endpoint
+    environ = req.head.fill_environ(connection.template)
+    environ["wsgi.input"] = req.body
+    environ["wsgi.early_hints"] = early_hints
+    if req.scheme != endpoint.scheme:
+        environ["wsgi.url_scheme"] = req.scheme
+    script_name = req.script_name.rstrip("/") or endpoint.script_name
+    if script_name:
+        environ["SCRIPT_NAME"] = script_name
+        environ["PATH_INFO"] = path_below(script_name, req.path)
+    if endpoint.is_unix:
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = _name_from_host(environ, endpoint)
+    return environ
+
+
+def path_below(script_name: str, path: str) -> str:
+    """PATH_INFO for a raw path below a mount point, which ends at a path boundary."""
+    rest = path[len(script_name) :]
+    if not path.startswith(script_name) or rest[:1] not in {"", "/"}:
+        raise ConfigurationProblem(
+            f"Request path {path!r} does not start with SCRIPT_NAME {script_name!r}"
+        )
+    return unquote_to_bytes(rest).decode("latin-1")
+
+
+def _name_from_host(environ: dict[str, Any], endpoint: Endpoint) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT behind a unix socket: only the client can say."""
+    host = environ.get("HTTP_HOST")
+    if not host:
+        return str(endpoint.address), ""
+    name, colon, port = host.rpartition(":")
+    if not colon or port.endswith("]"):
+        return host, "443" if environ["wsgi.url_scheme"] == "https" else "80"
+    return name, port

@@ -1,0 +1,90 @@
+"""A request as hooks, loggers and the request cycle see it.
+
+The compiled `RequestHead` holds what the client said; this object adds what the server makes of it.
+It decides nothing: `policy` does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from cyserve.http.body import NO_BODY, Body
+
+if TYPE_CHECKING:
+    from cyserve import _accel
+    from cyserve.http.connection import Connection
+
+
+class Request:
+    """One request.
+
+    head: what was parsed; connection: where it came from. `body` is a `Body`, `scheme` the URL
+    scheme, `trailers` the fields after a chunked body, `req_number` counts from 1 on a connection.
+    """
+
+    script_name = ""  # from a trusted SCRIPT_NAME field
+    must_close = False
+    body: Body = NO_BODY
+
+    def __init__(self, head: "_accel.RequestHead", connection: "Connection") -> None:
+        self.head = head
+        self.connection = connection
+        self.scheme = connection.endpoint.scheme
+        self.req_number = connection.requests
+
+    @property
+    def method(self) -> str:
+        return self.head.method
+
+    @property
+    def uri(self) -> str:
+        """The request target as it was sent."""
+        return self.head.target
+
+    @property
+    def path(self) -> str:
+        return self.head.path
+
+    @property
+    def query(self) -> str:
+        return self.head.query
+
+    @property
+    def fragment(self) -> str:
+        return self.head.fragment
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return self.head.version
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """[(UPPER-CASE name, value)]; a hook may change the list, the environ follows it."""
+        return self.head.headers
+
+    @headers.setter
+    def headers(self, headers: list[tuple[str, str]]) -> None:
+        self.head.headers = headers
+
+    @property
+    def trailers(self) -> list[tuple[str, str]]:
+        decoder = getattr(self.body.reader, "decoder", None)
+        return decoder.trailers if decoder is not None else []
+
+    @property
+    def peer_addr(self) -> Any:
+        """The socket peer: (host, port), or "" for a unix socket."""
+        return self.connection.address
+
+    @property
+    def remote_addr(self) -> Any:
+        return self.connection.address
+
+    @property
+    def proxy_protocol_info(self) -> dict[str, Any] | None:
+        return None
+
+    def force_close(self) -> None:
+        self.must_close = True
+
+    def should_close(self) -> bool:
+        """True when the connection ends after this request (RFC 9112 section 9.3)."""
+        return self.must_close or not self.head.keep_alive

@@ -1,0 +1,276 @@
+"""The response: start_response, the write callable, framing and file bodies (PEP 3333, RFC 9112).
+
+The kernel checks and serialises the head; this class decides how the body is framed and whether the
+connection goes on. It writes to a transport and never waits except for a client that does not read.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from typing import Any
+
+from cyserve import SERVER, _accel
+from cyserve.http.request import Request
+
+_log = logging.getLogger("gunicorn.http.wsgi")
+
+_START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
+_SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: an iterable over a file that can be sent by sendfile(2).
+
+    filelike: has read(); blksize: bytes per read when it is iterated.
+    """
+
+    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data: bytes = self.filelike.read(self.blksize)
+        if not data:
+            raise StopIteration
+        return data
+
+
+class _ServerFields:
+    """The server's own fields, made once per second for each way a connection can go on."""
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.fields: dict[tuple[str, bool], bytes] = {}
+
+    def get(self, connection: str, chunked: bool) -> bytes:
+        now = int(time.time())
+        if now != self.second:
+            self.second = now
+            self.fields = {}
+        fields = self.fields.get((connection, chunked))
+        if fields is None:
+            coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+            fields = (
+                f"Server: {SERVER}\r\nDate: {formatdate(now, usegmt=True)}\r\n"
+                f"Connection: {connection}\r\n{coding}"
+            ).encode("latin-1")
+            self.fields[connection, chunked] = fields
+        return fields
+
+
+_server_fields = _ServerFields()
+
+
+class Response:
+    """The answer to one request.
+
+    req: the request; sock: the client socket, for subclasses; cfg: the settings; send_timeout:
+    seconds that a client may leave a full socket unread.
+    """
+
+    status: str | None = None
+    status_code: int | None = None
+    head: "_accel.ResponseHead | None" = None
+    response_length: int | None = None  # the announced Content-Length
+    chunked = False
+    bodyless = False  # no body belongs to this answer (RFC 9110 section 6.4.1)
+    upgrade = False
+    must_close = False
+    headers_sent = False
+    finished = False  # the application has handed over its last byte
+    sent = 0  # body bytes, without framing
+
+    def __init__(self, req: Request, sock: Any, cfg: Any, send_timeout: float = 60.0) -> None:
+        self.req = req
+        self.sock = sock
+        self.cfg = cfg
+        self.transport = req.connection.transport
+        self.send_timeout = send_timeout
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return self.req.head.version
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The application's fields that are sent: [(name, value)]."""
+        return self.head.headers if self.head is not None else []
+
+    def force_close(self) -> None:
+        self.must_close = True
+
+    def should_close(self) -> bool:
+        """True when the connection ends after this answer."""
+        head = self.head
+        if self.must_close or self.req.should_close() or head is None or head.close:
+            return True
+        return self.response_length is None and not (self.chunked or self.bodyless)
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Any:
+        """PEP 3333's start_response; returns the write callable.
+
+        Raises AssertionError on a second call without exc_info, exc_info's own exception when the
+        head has been sent, and what `ResponseHead` raises for a malformed status or field.
+        """
+        if exc_info:
+            try:
+                if self.headers_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self.head is not None:
+            raise AssertionError("Response headers already set!")
+        head = _accel.io.ResponseHead(status, headers)
+        request = self.req.head
+        code = head.status_code
+        self.head = head
+        self.status = status
+        self.status_code = code
+        self.upgrade = head.upgrade
+        self.bodyless = code in {204, 304} or code < 200 or request.method == "HEAD"
+        length = head.content_length
+        self.response_length = length if length >= 0 else None
+        self.chunked = length < 0 and not self.bodyless and request.version > (1, 0)
+        return self.write
+
+    def early_hints(self, headers: list[tuple[Any, Any]]) -> None:
+        """`wsgi.early_hints`: send a 103 (RFC 8297) now; nothing for HTTP/1.0 or too late."""
+        version = self.req.head.version
+        if self.headers_sent or version < (1, 1):
+            return
+        fields = [(_text(name), _text(value)) for name, value in headers]
+        hints = _accel.io.ResponseHead("103 Early Hints", fields)
+        self.transport.output.write(hints.serialize(_START[1, 1], b""))
+        self.transport.send(self.send_timeout)
+
+    def head_bytes(self, body: bytes = b"") -> bytes:
+        """The serialised head, with a small body behind it."""
+        head = self.head
+        if head is None:
+            raise AssertionError("start_response() was not called")
+        req = self.req
+        if req.connection.expect_continue and not self.upgrade:
+            # No "100 Continue" may follow now, so what the client does next is unknown.
+            req.connection.expect_continue = False
+            self.must_close = True
+        if self.upgrade:
+            connection = "upgrade"
+        else:
+            connection = "close" if self.should_close() else "keep-alive"
+        version = req.head.version
+        start = _START.get(version) or b"HTTP/%d.%d " % version
+        code = head.status_code
+        return head.serialize(
+            start,
+            _server_fields.get(connection, self.chunked),
+            body,
+            length=code >= 200 and code != 204,
+        )
+
+    def send_headers(self) -> None:
+        """Queue the head alone, unless it has been sent."""
+        if not self.headers_sent:
+            self.transport.output.write(self.head_bytes())
+            self.headers_sent = True
+
+    def queue(self, data: bytes) -> None:
+        """Queue a piece of the body, and before the first one the head."""
+        if not isinstance(data, bytes):
+            raise TypeError(f"body items must be bytes, not {type(data).__name__}")
+        output = self.transport.output
+        if self.bodyless:
+            if data:
+                self._warn_body()
+            data = b""
+        elif self.response_length is not None:
+            left = self.response_length - self.sent
+            if len(data) > left:  # more would be taken for the next response
+                data = data[:left]
+        self.sent += len(data)
+        if not self.headers_sent:
+            if not self.chunked and len(data) <= _SMALL_BODY:
+                output.write(self.head_bytes(data))
+                self.headers_sent = True
+                return
+            self.send_headers()
+        if self.chunked:
+            output.write_chunk(data)
+        else:
+            output.write(data)
+
+    def write(self, data: bytes) -> None:
+        """PEP 3333's write callable: the piece is on its way when this returns."""
+        self.queue(data)
+        self.transport.send(self.send_timeout)
+
+    def write_iterable(self, items: Any) -> None:
+        """Send what the application returned; a list is at hand and leaves in one go."""
+        if type(items) is list or type(items) is tuple:
+            for item in items:
+                self.queue(item)
+        else:
+            for item in items:
+                self.queue(item)
+                self.transport.send(self.send_timeout)
+
+    def close(self) -> None:
+        """End the body and send what is left without waiting; the loop sends what stays."""
+        if not self.headers_sent:
+            self.send_headers()
+        if self.chunked:
+            if self.transport.file is None:  # a file brings its last chunk itself
+                self.transport.output.end_chunks()
+        elif self.response_length is not None and not self.bodyless:
+            if self.sent < self.response_length:
+                self.must_close = True  # cut short: only the end of the stream can tell
+        self.finished = True
+        self.transport.flush()
+
+    def write_file(self, wrapper: FileWrapper) -> None:
+        """Send a file body by sendfile(2) where that works, else piece by piece."""
+        if not self.sendfile(wrapper):
+            self.write_iterable(wrapper)
+
+    def sendfile(self, wrapper: FileWrapper) -> bool:
+        """Queue the rest of a file from its current offset; False if it is no plain file."""
+        if not self.cfg.sendfile or self.cfg.is_ssl or self.bodyless:
+            return False
+        try:
+            fd = wrapper.filelike.fileno()
+            offset = wrapper.filelike.tell()
+            count = os.fstat(fd).st_size - offset
+        except (AttributeError, OSError, ValueError):
+            return False
+        if self.response_length is not None:
+            count = min(count, self.response_length)
+        if count <= 0:
+            return False
+        self.send_headers()
+        tail = b""
+        if self.chunked:
+            self.transport.output.write(b"%X\r\n" % count)
+            tail = b"\r\n0\r\n\r\n"
+        self.transport.send_file(fd, offset, count, tail)
+        self.sent += count
+        return True
+
+    def _warn_body(self) -> None:
+        _log.warning(
+            "WSGI app sent body bytes on a no-body response (method=%s status=%s); "
+            "dropping per RFC 9110.",
+            self.req.method,
+            self.status,
+        )
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

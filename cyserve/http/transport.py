@@ -1,0 +1,166 @@
+"""How the bytes of one connection travel, and how a thread waits for them.
+
+HTTP code calls a transport and never a socket: TLS is another transport with the same methods.
+A transport never blocks by itself; where a request has to wait it asks its waiter, which is
+poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
+"""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from cyserve import _accel
+
+#: Bytes that may wait in memory for a slow client before the application is made to wait.
+HIGH_WATER = 65536
+
+
+class Waiter(Protocol):
+    """Waits until a descriptor is ready; seconds bound the wait; False when they ran out."""
+
+    def readable(self, fd: int, seconds: float) -> bool: ...
+    def writable(self, fd: int, seconds: float) -> bool: ...
+
+
+class PollWaiter:
+    """Waits with poll(2), waking once a second to tell the master that the worker lives.
+
+    notify: called at least once a second while waiting.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self.notify = notify
+
+    def readable(self, fd: int, seconds: float) -> bool:
+        return self._wait(fd, select.POLLIN, seconds)
+
+    def writable(self, fd: int, seconds: float) -> bool:
+        return self._wait(fd, select.POLLOUT, seconds)
+
+    def _wait(self, fd: int, event: int, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(fd, event)
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if poll.poll(min(left, 1.0) * 1000):
+                return True
+            self.notify()
+
+
+class PlainTransport:
+    """A connected stream socket without encryption.
+
+    sock: the client socket, in non-blocking mode; waiter: how to wait when a call must.
+    """
+
+    __slots__ = ("broken", "fd", "file", "input", "output", "sock", "waiter")
+
+    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.waiter = waiter
+        self.input = _accel.io.InputBuffer()
+        self.output = _accel.io.OutputBuffer()
+        self.file: _FileTail | None = None
+        self.broken = False  # the client is gone: a send or receive failed
+
+    def fill(self, size: int = 16384) -> int:
+        """Receive once without blocking; 0 is the end of the stream, -1 nothing yet."""
+        try:
+            return self.input.fill(self.fd, size)
+        except OSError:
+            self.broken = True
+            raise
+
+    def flush(self) -> int:
+        """Send what the socket takes without blocking; returns the bytes that still wait."""
+        try:
+            pending = self.output.flush(self.fd)
+            if self.file is not None and not pending:
+                pending = self._flush_file(self.file)
+        except OSError:
+            self.broken = True
+            self.discard()
+            raise
+        return pending
+
+    def send(self, seconds: float) -> None:
+        """Flush, and wait for a slow client only while more than HIGH_WATER bytes wait.
+
+        seconds: how long the client may take to make room. Raises TimeoutError after that.
+        """
+        pending = self.flush()
+        while pending > HIGH_WATER:
+            if not self.waiter.writable(self.fd, seconds):
+                self.broken = True
+                raise TimeoutError("the client did not read the response in time")
+            pending = self.flush()
+
+    def send_file(self, fd: int, offset: int, count: int, tail: bytes = b"") -> None:
+        """Queue `count` bytes of a file by sendfile(2) behind what is queued, then `tail`.
+
+        The descriptor is duplicated, so the caller may close the file at once.
+        """
+        self.file = _FileTail(os.dup(fd), offset, count, tail)
+
+    def _flush_file(self, file: "_FileTail") -> int:
+        while file.count:
+            try:
+                sent = os.sendfile(self.fd, file.fd, file.offset, min(file.count, 1 << 30))
+            except BlockingIOError:
+                return file.count + len(file.tail)
+            if sent == 0:  # the file is shorter than promised: the framing is broken
+                raise BrokenPipeError("file ended before the announced length")
+            file.offset += sent
+            file.count -= sent
+        self.file = None
+        os.close(file.fd)
+        self.output.write(file.tail)
+        return self.output.flush(self.fd)
+
+    def pending(self) -> bool:
+        return bool(len(self.output)) or self.file is not None
+
+    def discard(self) -> None:
+        """Forget everything that waits to be sent."""
+        self.output.clear()
+        if self.file is not None:
+            os.close(self.file.fd)
+            self.file = None
+
+    def shutdown_write(self) -> None:
+        """Send the end of our stream; the client may still be sending."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def drop_input(self) -> int:
+        """Throw away what has come; returns as `fill` does (for a lingering close)."""
+        got = self.fill(65536)
+        self.input.skip(len(self.input))
+        return got
+
+    def close(self) -> None:
+        self.discard()
+        self.sock.close()
+
+
+class _FileTail:
+    """The rest of a response that is read from a file."""
+
+    __slots__ = ("count", "fd", "offset", "tail")
+
+    def __init__(self, fd: int, offset: int, count: int, tail: bytes) -> None:
+        self.fd = fd
+        self.offset = offset
+        self.count = count
+        self.tail = tail
+
+
+def peer_name(address: Any) -> str:
+    """The client's address as log lines show it; empty for a unix socket."""
+    return address[0] if isinstance(address, tuple) else ""

@@ -1,0 +1,35 @@
+"""The sync worker: one request at a time, one request per connection.
+
+Simple and isolating: an application runs alone in its process. Clients are gathered by the shared
+connection loop, so slow ones do not hold the worker; only the application does.
+"""
+
+from typing import Any
+
+from cyserve.http.connection import Connection
+from cyserve.http.cycle import Cycle
+from cyserve.http.request import Request
+from cyserve.workers.base import Worker
+from cyserve.workers.connection_loop import ConnectionLoop
+
+
+class SyncWorker(Worker):
+    """Runs the application for one connection after the other."""
+
+    def run(self) -> None:
+        self.cycle = Cycle(self, keep_alive=False)
+        ConnectionLoop(self, self.serve).run()
+
+    def serve(self, connection: Connection) -> None:
+        """Run the gathered request of a connection."""
+        self.handle_request(
+            connection.endpoint.listener,
+            connection.request,
+            connection.transport.sock,
+            connection.address,
+        )
+
+    def handle_request(self, listener: Any, req: Request | None, client: Any, addr: Any) -> None:
+        """Run one request; the place that instrumentation wraps."""
+        assert req is not None
+        self.cycle.run(req)

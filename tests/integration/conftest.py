@@ -1,0 +1,80 @@
+"""Fixtures of the integration tests: real server processes (see harness.py), always reaped.
+
+A test asks for `start_server` (its own servers) or defines a module-scoped server on
+`start_module_server`. A failing test shows the command, the directory (kept by pytest) and the log
+of the servers it uses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))   # harness and http_client are no package
+
+import harness
+from harness import Server
+
+StartServer = Callable[..., Server]
+
+
+def _starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
+    started: list[Server] = []
+
+    def start(
+        app: str | None = "plain:app", *args: str, workers: int = 1, wait: bool = True,
+        **options: Any,
+    ) -> Server:
+        """Boots a server with `workers` workers; see harness.Server for the options.
+
+        wait=False returns at once (for servers that are expected to fail).
+        """
+        server = Server(make_directory(), app, "-w", str(workers), *args, **options).start()
+        started.append(server)
+        return server.wait_ready(workers) if wait else server
+
+    yield start
+    for server in started:
+        server.destroy()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers that live as long as the test, each in its own directory."""
+    numbers = iter(range(100))
+    yield from _starter(lambda: tmp_path / f"s{next(numbers)}")
+
+
+@pytest.fixture(scope="module")
+def start_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Starts servers that live as long as the test module."""
+    yield from _starter(lambda: tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(scope="module", params=harness.kernels() or ["default"])
+def kernel(request: pytest.FixtureRequest) -> str | None:
+    """Runs the test once with each kernel of this installation; pass it on to start_server."""
+    return None if request.param == "default" else request.param
+
+
+@pytest.fixture(scope="module")
+def http_server(start_module_server: StartServer, kernel: str | None) -> Server:
+    """requests_app on one worker; addresses[0] is TCP, addresses[1] a unix socket."""
+    return start_module_server(
+        "requests_app:app", bind=["127.0.0.1:0", "unix:http.sock"], kernel=kernel
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    if report.failed:
+        given = list(getattr(item, "funcargs", {}).values())
+        for server in harness.LIVE:
+            if server in given or server.directory.parent in given:   # its own, not the module's
+                report.sections.append((f"server {server.pid}", server.evidence()))
+    return report

@@ -1,0 +1,202 @@
+"""The package as others get it: what wheel and sdist hold, and what the two build switches do.
+
+Everything is built from a copy of the tree in a temporary directory, so the tree cannot change
+under a running test. The compiled wheel is not built here: the whole suite runs against it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import cyserve
+
+TREE = Path(__file__).resolve().parents[1]
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv", ".tox", ".*_cache", ".hypothesis", ".benchmarks",
+    "build", "dist", "*.egg-info", "__pycache__", "*.so",
+)  # fmt: skip
+SWITCHES = ("CYSERVE_NO_EXTENSIONS", "CYSERVE_REQUIRE_EXTENSIONS")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment without the two switches and Python's own, plus `settings`."""
+    kept = {k: v for k, v in os.environ.items() if k not in SWITCHES and k[:6] != "PYTHON"}
+    return kept | settings
+
+
+def copy_tree(to: Path) -> Path:
+    shutil.copytree(TREE, to, ignore=NOT_COPIED)
+    return to
+
+
+def build(tree: Path, kind: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m build --KIND` on a copy of the tree; kind is "wheel" or "sdist"."""
+    return subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", f"--{kind}", str(tree)],
+        cwd=tree.parent,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def run_python(code: str, path: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of Python with `path` first on sys.path and no other cyserve before it."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=path,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def pure_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree, under git when there is git, in which a pure wheel was built."""
+    tree = copy_tree(tmp_path_factory.mktemp("pure") / "tree")
+    if shutil.which("git"):
+        subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
+        subprocess.run(["git", "add", "-A"], cwd=tree, check=True)
+    done = build(tree, "wheel", CYSERVE_NO_EXTENSIONS="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tree
+
+
+@pytest.fixture(scope="module")
+def pure_wheel(pure_tree: Path) -> Path:
+    (wheel,) = (pure_tree / "dist").glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def unpacked(pure_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that holds what the pure wheel would put into site-packages."""
+    where = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(pure_wheel) as archive:
+        archive.extractall(where)
+    return where
+
+
+def test_pure_wheel_fits_every_platform_and_holds_no_binary(pure_wheel: Path) -> None:
+    assert pure_wheel.name == f"cyserve-{cyserve.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(pure_wheel) as archive:
+        names = archive.namelist()
+    assert [n for n in names if n.endswith((".so", ".pyd", ".c", ".pyx", ".pxd"))] == []
+    assert {"cyserve/py.typed", "cyserve/_io.pyi", "cyserve/_parser.pyi"} <= set(names)
+    assert {n.split("/")[0] for n in names} == {
+        "cyserve",
+        f"cyserve-{cyserve.__version__}.dist-info",
+    }
+
+
+def test_wheel_holds_every_module(pure_wheel: Path) -> None:
+    expected = {p.relative_to(TREE).as_posix() for p in (TREE / "cyserve").rglob("*.py")}
+    with zipfile.ZipFile(pure_wheel) as archive:
+        assert expected <= set(archive.namelist())
+
+
+def test_wheel_needs_nothing_at_run_time(unpacked: Path) -> None:
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    needs = [n for n in metadata.read_text().splitlines() if n.startswith("Requires-Dist:")]
+    assert [need for need in needs if "extra ==" not in need] == []
+
+
+def test_building_leaves_the_tree_clean(pure_tree: Path, pure_wheel: Path) -> None:
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"],
+        cwd=pure_tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line for line in status.stdout.splitlines() if not line.startswith("A ")] == []
+
+
+IMPORT = "import cyserve, cyserve._accel as a; print(a.implementation, cyserve.__file__)"
+
+
+def test_pure_wheel_imports_pure(unpacked: Path) -> None:
+    done = run_python(IMPORT, unpacked)
+    assert done.stdout.split() == ["pure", str(unpacked / "cyserve" / "__init__.py")], done.stderr
+
+
+def test_required_extensions_refuse_the_pure_package(unpacked: Path) -> None:
+    done = run_python(IMPORT, unpacked, CYSERVE_REQUIRE_EXTENSIONS="1")
+    assert done.returncode == 1
+    assert "ImportError" in done.stderr
+    assert "CYSERVE_REQUIRE_EXTENSIONS" in done.stderr
+
+
+def test_broken_extension_is_an_error_not_a_fallback(unpacked: Path, tmp_path: Path) -> None:
+    shutil.copytree(unpacked, tmp_path / "site")
+    (tmp_path / "site" / "cyserve" / "_io.abi3.so").write_bytes(b"not a shared object")
+    done = run_python(IMPORT, tmp_path / "site")
+    assert done.returncode == 1
+    assert "ImportError" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "2"])
+def test_import_refuses_a_switch_that_is_neither_0_nor_1(unpacked: Path, value: str) -> None:
+    done = run_python(IMPORT, unpacked, CYSERVE_NO_EXTENSIONS=value)
+    assert done.returncode == 1
+    assert f"CYSERVE_NO_EXTENSIONS='{value}'" in done.stderr
+
+
+def test_both_switches_fail_at_import(unpacked: Path) -> None:
+    done = run_python(IMPORT, unpacked, **dict.fromkeys(SWITCHES, "1"))
+    assert done.returncode == 1
+    assert "CYSERVE_NO_EXTENSIONS and CYSERVE_REQUIRE_EXTENSIONS are both set" in done.stderr
+
+
+def test_both_switches_fail_at_build(tmp_path: Path) -> None:
+    done = build(copy_tree(tmp_path / "tree"), "wheel", **dict.fromkeys(SWITCHES, "1"))
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "CYSERVE_NO_EXTENSIONS and CYSERVE_REQUIRE_EXTENSIONS are both set" in text
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
+def test_broken_cython_source_fails_the_build(tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "tree")
+    with (tree / "cyserve" / "_io.pyx").open("a") as source:
+        source.write("\ncdef int broken(:\n")
+    done = build(tree, "wheel")
+    assert done.returncode != 0
+    assert "_io.pyx" in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.whl"))
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
+def test_failing_compiler_fails_the_build(tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "tree")
+    done = build(tree, "wheel", CC="false")
+    assert done.returncode != 0
+    assert "error: command" in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.whl"))
+
+
+def test_sdist_holds_sources_and_no_generated_c(tmp_path: Path) -> None:
+    tree = copy_tree(tmp_path / "tree")
+    done = build(tree, "sdist", CYSERVE_REQUIRE_EXTENSIONS="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,) = (tree / "dist").glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert [name for name in names if name.endswith((".c", ".so", ".pyc"))] == []
+    kernel = {f"cyserve/{name}" for name in ("_io.pyx", "_io.pxd", "_parser.pyx", "_pyio.py")}
+    tools = {"setup.py", "pyproject.toml", "Makefile", ".ci/run", "tests/conftest.py", "LICENSE"}
+    assert kernel | tools <= names
+    assert [name for name in names if name.startswith("build/")] == []

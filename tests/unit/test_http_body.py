@@ -1,0 +1,176 @@
+"""wsgi.input: every way of reading, bodies cut short, chunked bodies, and pieces that trickle in."""
+
+import threading
+
+import pytest
+
+from cyserve._errors import InvalidChunkSize, NoMoreData, RequestTimeout
+from cyserve.http.connection import MORE, READY, REFUSED
+from cyserve.http.transport import PollWaiter
+from http_helpers import Peer
+
+CONTENT = b"first line\nsecond\n\nlast without end"
+
+
+def request(body=CONTENT, length=None):
+    length = len(body) if length is None else length
+    return b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % length + body
+
+
+def chunked(*pieces, trailer=b""):
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head + chunks + b"0\r\n" + trailer + b"\r\n"
+
+
+@pytest.fixture(params=["sized", "chunked"])
+def body(request_bytes, kernel):
+    peer = Peer(request_bytes)
+    assert peer.connection.receive() == READY
+    yield peer.connection.request.body
+    peer.close()
+
+
+@pytest.fixture(params=["sized", "chunked"])
+def request_bytes(request):
+    return globals()["request"]() if request.param == "sized" else chunked(CONTENT[:7], CONTENT[7:])
+
+
+@pytest.fixture
+def peer(kernel):
+    peers = []
+
+    def make(*args, **kwargs):
+        peers.append(Peer(*args, **kwargs))
+        return peers[-1]
+
+    yield make
+    for each in peers:
+        each.close()
+
+
+@pytest.mark.parametrize("size", [None, -1, len(CONTENT), len(CONTENT) + 10])
+def test_read_all(body, size):
+    assert body.read(size) == CONTENT
+    assert body.read() == b""
+
+
+def test_read_nothing(body):
+    assert body.read(0) == b""
+    assert body.readline(0) == b""
+    assert body.read() == CONTENT
+
+
+def test_read_returns_the_size_asked_for(body):
+    assert [body.read(9), body.read(1), body.read(1000)] == [CONTENT[:9], CONTENT[9:10], CONTENT[10:]]
+
+
+def test_lines(body):
+    assert body.readlines() == CONTENT.splitlines(keepends=True)
+
+
+def test_iteration(body):
+    assert list(body) == CONTENT.splitlines(keepends=True)
+
+
+def test_readline_with_a_bound(body):
+    assert body.readline(5) == b"first"
+    assert body.readline(100) == b" line\n"
+    assert body.read() == CONTENT[11:]
+
+
+def test_read_after_readline(body):
+    assert body.readline() == b"first line\n"
+    assert body.read(3) == b"sec"
+    assert body.readline() == b"ond\n"
+
+
+@pytest.mark.parametrize("size", ["5", 1.5, b"1"])
+def test_size_must_be_an_integer(body, size):
+    with pytest.raises(TypeError):
+        body.read(size)
+
+
+def test_a_sized_body_ends_where_it_says(peer):
+    peer = peer(request(b"12345") + b"GET /next HTTP/1.1\r\n\r\n")
+    assert peer.connection.receive() == READY
+    assert peer.connection.request.body.read() == b"12345"
+    assert peer.connection.request.body.reader.skip_received()
+
+
+def test_trailers(peer):
+    peer = peer(chunked(b"x", trailer=b"Checksum: 7\r\n"))
+    assert peer.connection.receive() == READY
+    req = peer.connection.request
+    assert req.body.read() == b"x"
+    assert req.trailers == [("CHECKSUM", "7")]
+
+
+def test_small_body_is_gathered_before_the_request_is_ready(peer):
+    data = request()
+    peer = peer(data[:-5])
+    assert peer.connection.receive() == MORE
+    peer.client.sendall(data[-5:])
+    assert peer.connection.receive() == READY
+
+
+def test_large_body_is_not_gathered(peer):
+    peer = peer(request(b"x" * 200, length=1000), client_body_buffer_size=100)
+    assert peer.connection.receive() == READY
+
+
+@pytest.mark.parametrize("sent", [request(b"123", length=10), chunked(b"12345")[:-3]])
+def test_small_body_cut_short_never_reaches_the_application(peer, sent):
+    peer = peer(sent)
+    assert peer.connection.receive() == MORE
+    peer.client.shutdown(1)
+    assert peer.connection.receive() == REFUSED
+    assert peer.received().startswith(b"HTTP/1.1 400 ")
+    assert len(peer.log.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "sent", [request(b"x" * 200, length=1000), chunked(b"x" * 200, b"x" * 800)[:-3]]
+)
+def test_large_body_cut_short_raises(peer, sent):
+    peer = peer(sent, client_body_buffer_size=100)
+    assert peer.connection.receive() == READY
+    peer.client.shutdown(1)
+    body = peer.connection.request.body
+    with pytest.raises(NoMoreData):
+        body.read()
+    assert body.failed
+    assert isinstance(NoMoreData(), OSError)
+
+
+def test_malformed_chunk_raises(peer):
+    peer = peer(chunked(b"x" * 200)[:-5] + b"zz\r\n", client_body_buffer_size=100)
+    assert peer.connection.receive() == READY
+    with pytest.raises(InvalidChunkSize):
+        peer.connection.request.body.read()
+
+
+def test_slow_body_times_out(peer):
+    peer = peer(request(b"x" * 200, length=1000), client_body_buffer_size=100)
+    assert peer.connection.receive() == READY
+    with pytest.raises(RequestTimeout):  # the waiter of these tests never waits
+        peer.connection.request.body.read()
+
+
+def test_body_that_trickles_in_while_it_is_read(peer):
+    content = bytes(range(256)) * 40
+    sent = request(content)
+    peer = peer(sent[:300], client_body_buffer_size=100)
+    peer.transport.waiter = PollWaiter(lambda: None)
+    assert peer.connection.receive() == READY
+
+    def trickle():
+        for at in range(300, len(sent), 1000):
+            peer.client.sendall(sent[at : at + 1000])
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        assert peer.connection.request.body.read() == content
+    finally:
+        thread.join()
