@@ -93,6 +93,10 @@ class BaseSocket:
             self.log.info("Error while closing socket %s", error)
         self.sock = None
 
+    def get_backlog(self) -> int:
+        """Connections that wait in the listen queue now; -1 where the system does not tell."""
+        return -1
+
     @staticmethod
     def _is_listening(sock: socket.socket) -> bool:
         try:
@@ -108,6 +112,12 @@ class TCPSocket(BaseSocket):
         # Accepted connections inherit this, which saves them a system call.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return super().set_options(sock, bound=bound)
+
+    def get_backlog(self) -> int:
+        if self.sock is None or not sys.platform.startswith("linux"):
+            return -1
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int.from_bytes(info[24:28], sys.byteorder)  # tcpi_unacked, see tcp(7)
 
     def __str__(self) -> str:
         host, port = self.getsockname()[:2]
