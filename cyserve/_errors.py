@@ -48,7 +48,7 @@ class ParseException(Exception):
         return str(self)
 
 
-class NoMoreData(ConnectionError):
+class NoMoreData(ParseException, ConnectionError):
     """The client closed the connection in the middle of a message."""
 
     def __init__(self, buf: bytes | None = None) -> None:

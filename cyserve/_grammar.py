@@ -64,6 +64,25 @@ FORBIDDEN_TRAILERS = frozenset(
     {"AUTHORIZATION", "CONTENT-LENGTH", "HOST", "TE", "TRAILER", "TRANSFER-ENCODING"}
 )
 
+# Response fields that are not simply passed on, and what is done with them (gunicorn's list).
+DROPPED = 1          # hop-by-hop, or the server's own to send
+CONNECTION = 2       # dropped, but its options "upgrade" and "close" are heeded
+UPGRADE = 3          # dropped unless it says "websocket"
+CONTENT_LENGTH = 4   # digits, and once
+RESPONSE_FIELDS = {
+    "connection": CONNECTION,
+    "content-length": CONTENT_LENGTH,
+    "date": DROPPED,
+    "keep-alive": DROPPED,
+    "proxy-authenticate": DROPPED,
+    "proxy-authorization": DROPPED,
+    "server": DROPPED,
+    "te": DROPPED,
+    "trailers": DROPPED,
+    "transfer-encoding": DROPPED,
+    "upgrade": UPGRADE,
+}
+
 # Field names for which the twins keep environ keys ready. A name not listed costs a little more.
 COMMON_FIELDS = tuple(
     """
@@ -187,6 +206,12 @@ def connection_options(value: str) -> tuple[bool, bool]:
     """Whether a Connection field (RFC 9110 section 7.6.1) lists close, and whether keep-alive."""
     options = [option.strip(" \t") for option in value.lower().split(",")]
     return "close" in options, "keep-alive" in options
+
+
+def response_options(value: str) -> tuple[bool, bool]:
+    """Whether an application's Connection field lists upgrade, and whether close."""
+    options = [option.strip(" \t") for option in value.lower().split(",")]
+    return "upgrade" in options, "close" in options
 
 
 def transfer_codings(values: list[str]) -> bool:

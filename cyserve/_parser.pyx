@@ -278,9 +278,9 @@ cdef inline const char *value_end(
     while end - at >= 8:  # eight bytes at once unless one is below 0x20 or is 0x7f
         memcpy(&eight, at, 8)
         if (
-            ((eight - 0x2020202020202020) & ~eight)
-            | (((eight ^ 0x7F7F7F7F7F7F7F7F) - 0x0101010101010101) & ~eight)
-        ) & 0x8080808080808080:
+            ((eight - 0x2020202020202020ULL) & ~eight)
+            | (((eight ^ 0x7F7F7F7F7F7F7F7FULL) - 0x0101010101010101ULL) & ~eight)
+        ) & 0x8080808080808080ULL:
             break
         high[0] |= eight
         at += 8
@@ -384,7 +384,7 @@ cdef const char *unfold(
         start += 1
     span.value = <uint32_t> (start - base)
     span.value_size = <uint32_t> (out - start)
-    span.high |= high & 0x8080808080808080 != 0
+    span.high |= high & 0x8080808080808080ULL != 0
     return at
 
 
@@ -468,7 +468,7 @@ cdef const char *read_fields(
         while stop > base + span.value and is_blank(stop[-1]):
             stop -= 1
         span.value_size = <uint32_t> (stop - base) - span.value
-        span.high = high & 0x8080808080808080 != 0
+        span.high = high & 0x8080808080808080ULL != 0
         if limits.fold and at < end and is_blank(at[0]):
             at = unfold(span, <char *> stop, at, end, base)
             if at == NULL:

@@ -316,7 +316,7 @@ def _read_head(buffer: InputBuffer, start: int, end: int, rules: HeadRules) -> R
     else:
         head.keep_alive = fields.keep or head.version > (1, 0)
     head.size = end + 4
-    buffer.consume(end + 4)
+    buffer.skip(end + 4)
     return head
 
 
@@ -456,7 +456,7 @@ class ChunkedDecoder:
                 break
             position += used
         if position:
-            buffer.consume(position)
+            buffer.skip(position)
         return b"".join(pieces)
 
     def _size_line(self, data: bytearray, start: int) -> int:

@@ -12,7 +12,12 @@ from typing import Any
 from cyserve.errors import AppImportError
 
 __all__ = (
-    "KNOWN_WORKERS", "find_object", "get_arity", "import_app", "load_class", "missing_worker",
+    "KNOWN_WORKERS",
+    "find_object",
+    "get_arity",
+    "import_app",
+    "load_class",
+    "missing_worker",
     "no_such_worker",
 )
 
@@ -71,16 +76,14 @@ def _parse_expression(text: str) -> tuple[str, _Call | None]:
     """Split `name` or `name(literals)` into the name and the arguments."""
     if text.isidentifier():
         return text, None
-    import ast
+    import ast  # noqa: PLC0415 - only for factories
 
     try:
         expression = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError):
         expression = None
     if not isinstance(expression, ast.Call):
-        raise AppImportError(
-            f"Failed to parse {text!r} as an attribute name or function call."
-        )
+        raise AppImportError(f"Failed to parse {text!r} as an attribute name or function call.")
     if not isinstance(expression.func, ast.Name):
         raise AppImportError(f"Function reference must be a simple name: {text!r}")
     if any(keyword.arg is None for keyword in expression.keywords):
@@ -110,7 +113,7 @@ def find_object(path: str) -> Any:
     the path leads nowhere; what the user's module raises while it is imported passes through.
     """
     if path.startswith("gunicorn."):
-        path = "cyserve" + path[len("gunicorn"):]
+        path = "cyserve" + path[len("gunicorn") :]
     module_name, dot, attribute = path.rpartition(".")
     if not dot or not module_name:
         raise LookupError(f"{path!r} is not a dotted path MODULE.NAME")
@@ -185,9 +188,9 @@ def no_such_worker(name: str) -> str:
 
 
 def _load_entry_point(uri: str, default: str, section: str) -> Any:
-    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415 - rarely needed
 
-    dist_name, separator, name = uri[len("egg:"):].partition("#")
+    dist_name, separator, name = uri[len("egg:") :].partition("#")
     name = name if separator else default
     try:
         points = distribution(dist_name).entry_points
@@ -205,9 +208,7 @@ def get_arity(function: Any) -> int:
     """
     if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
         return function.__code__.co_argcount  # the common case, without importing inspect
-    import inspect
+    import inspect  # noqa: PLC0415 - rarely needed
 
     parameters = inspect.signature(function).parameters.values()
-    return sum(
-        1 for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-    )
+    return sum(1 for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD})

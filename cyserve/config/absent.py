@@ -55,7 +55,7 @@ def misspelt(names: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     ]
     if not suspects:
         return {}
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
     candidates = [*known, *ABSENT_SETTINGS]
     found: dict[str, str] = {}

@@ -95,6 +95,7 @@ class Peer:
 
     def received(self) -> bytes:
         """Everything that the server has sent, after closing its end."""
+        self.transport.flush()
         self.transport.close()
         pieces = []
         while piece := self.client.recv(65536):

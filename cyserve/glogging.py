@@ -1,0 +1,480 @@
+"""The server's two logs: `gunicorn.error` and `gunicorn.access`, set up from the settings.
+
+Logger is what users subclass (`logger_class`), so its method names, class attributes and formats
+are gunicorn's. Setting up is all or nothing: when a reload brings a configuration that does not
+work, RuntimeError is raised and the old handlers go on.
+
+May not be done here: knowing how an access line becomes text fast (access_log.py), deciding what
+is worth logging, ending the process.
+"""
+
+import contextlib
+import copy
+import json
+import logging
+import logging.config
+import logging.handlers
+import os
+import socket
+import stat
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, TextIO
+
+from cyserve import access_log
+from cyserve.log_state import LoggingState, loggers
+
+__all__ = ("CONFIG_DEFAULTS", "SYSLOG_FACILITIES", "Logger", "SafeAtoms", "loggers",
+           "parse_syslog_address")
+
+SYSLOG_FACILITIES = {
+    "auth": 4, "authpriv": 10, "cron": 9, "daemon": 3, "ftp": 11, "kern": 0, "lpr": 6, "mail": 2,
+    "news": 7, "security": 4, "syslog": 5, "user": 1, "uucp": 8,
+    **{f"local{n}": 16 + n for n in range(8)},
+}
+
+#: What `logconfig_dict` and `logconfig_json` are laid over, key by top-level key.
+CONFIG_DEFAULTS: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "root": {"level": "INFO", "handlers": ["console"]},
+    "loggers": {
+        "gunicorn.error": {
+            "level": "INFO", "handlers": ["error_console"], "propagate": True,
+            "qualname": "gunicorn.error",
+        },
+        "gunicorn.access": {
+            "level": "INFO", "handlers": ["console"], "propagate": True,
+            "qualname": "gunicorn.access",
+        },
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout",
+        },
+        "error_console": {
+            "class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr",
+        },
+    },
+    "formatters": {
+        "generic": {
+            "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
+            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
+            "class": "logging.Formatter",
+        },
+    },
+}
+
+
+class SafeAtoms(dict[str, Any]):
+    """The atoms of one access line; values cannot break out of it.
+
+    atoms: atom name -> value. Quotes and control characters in text are escaped. Lookups of
+    `{name}i`, `{name}o` and `{name}e` ignore case; what is not there reads `-`.
+    """
+
+    def __init__(self, atoms: Mapping[str, Any]) -> None:
+        super().__init__(
+            (key, access_log.escape(value) if isinstance(value, str) else value)
+            for key, value in atoms.items()
+        )
+
+    def __getitem__(self, key: str) -> Any:
+        if key.startswith("{"):
+            key = key.lower()
+        return access_log.printable(super().__getitem__(key)) if key in self else "-"
+
+
+def parse_syslog_address(addr: str) -> tuple[socket.SocketKind | None, str | tuple[str, int]]:
+    """Split a syslog target into socket type and address.
+
+    addr: `udp://HOST:PORT`, `tcp://HOST:PORT` (port 514 when left out) or `unix://PATH#TYPE` with
+    TYPE `dgram` or `stream`; without it the type is None: whichever the socket is.
+    Raises RuntimeError for anything else.
+    """
+    scheme, found, rest = addr.partition("://")
+    if found and scheme == "unix":
+        path, _, kind = rest.partition("#")
+        types = {"dgram": socket.SOCK_DGRAM, "stream": socket.SOCK_STREAM}
+        return types.get(kind), path
+    if not found or scheme not in {"udp", "tcp"}:
+        raise RuntimeError("invalid syslog address")
+    if rest.startswith("[") and "]" in rest:
+        host, _, port = rest[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        host, _, port = rest.partition(":")
+    if port and not (port.isascii() and port.isdecimal()):
+        raise RuntimeError(f"{port!r} is not a valid port number.")
+    socktype = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
+    return socktype, (host or "localhost", int(port or 514))
+
+
+class Logger:
+    """The server's logger; `logger_class` names it or a subclass.
+
+    cfg: the settings (Config). Raises RuntimeError when the logs cannot be set up.
+    """
+
+    LOG_LEVELS = {
+        "critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING,
+        "info": logging.INFO, "debug": logging.DEBUG,
+    }
+    loglevel = logging.INFO
+
+    error_fmt = r"%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+    datefmt = r"[%Y-%m-%d %H:%M:%S %z]"
+    access_fmt = "%(message)s"
+    syslog_fmt = "[%(process)d] %(message)s"
+
+    atoms_wrapper_class: type = SafeAtoms
+
+    # Stand in for what setup() sets, when a subclass replaces setup().
+    _access_log_enabled: bool | None = None
+    _line: access_log.Line | None = None
+
+    def __init__(self, cfg: Any) -> None:
+        self.error_log = logging.getLogger("gunicorn.error")
+        self.error_log.propagate = False
+        self.access_log = logging.getLogger("gunicorn.access")
+        self.access_log.propagate = False
+        self.error_handlers: list[logging.Handler] = []
+        self.access_handlers: list[logging.Handler] = []
+        self.logfile: TextIO | None = None
+        self.lock = threading.Lock()
+        self.cfg = cfg
+        self._direct = access_log.DirectAccessLog(self.access_log, self.error)
+        self._configured: list[logging.Handler] = []  # handlers that came from a logconfig
+        self.setup(cfg)
+
+    # -- setting up --
+
+    def setup(self, cfg: Any) -> None:
+        """Open the logs that `cfg` asks for; on a reload they replace those of the last time.
+
+        Raises RuntimeError, with a text for the user, when that cannot be done; then nothing has
+        changed.
+        """
+        attributes = dict(vars(self))
+        state = LoggingState()
+        try:
+            self._configure(cfg)
+        except BaseException:
+            state.restore()
+            vars(self).clear()
+            vars(self).update(attributes)
+            raise
+        state.keep()
+        self._arm()
+
+    def _configure(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.loglevel = self.LOG_LEVELS.get((cfg.loglevel or "").lower(), logging.INFO)
+        self.error_log.setLevel(self.loglevel)
+        self.access_log.setLevel(logging.INFO)
+        for log in (self.error_log, self.access_log):
+            log.propagate = False
+            log.handlers[:] = [h for h in log.handlers if h not in self._configured]
+
+        self._set_handler(
+            self.error_log, cfg.errorlog, logging.Formatter(self.error_fmt, self.datefmt))
+        self._set_handler(
+            self.access_log, cfg.accesslog, logging.Formatter(self.access_fmt), sys.stdout)
+        if cfg.syslog:
+            self._set_syslog_handler(self.error_log, cfg, self.syslog_fmt, "error")
+            if not cfg.disable_redirect_access_to_syslog:
+                self._set_syslog_handler(self.access_log, cfg, self.syslog_fmt, "access")
+
+        before = {*self.error_log.handlers, *self.access_log.handlers}
+        self._load_logconfig(cfg)
+        after = {*self.error_log.handlers, *self.access_log.handlers}
+        self._configured = [*(after - before)]
+        self._access_log_enabled = self._compute_access_log_enabled()
+        self._line = access_log.compile_format(cfg.access_log_format or "")
+        if cfg.capture_output and cfg.errorlog not in {None, "-"}:
+            self._capture_output(cfg.errorlog)
+
+    def _set_handler(
+        self, log: logging.Logger, output: str | None, fmt: logging.Formatter,
+        stream: TextIO | None = None,
+    ) -> None:
+        """Replace the handlers that setup() gave `log` by one for `output`.
+
+        output: a path, `-` for `stream` (stderr when None), None for no handler at all.
+        Raises RuntimeError when the file cannot be written.
+        """
+        log.handlers[:] = [h for h in log.handlers if not getattr(h, "_gunicorn", False)]
+        if output is None:
+            return
+        handler: logging.Handler
+        if output == "-":
+            handler = logging.StreamHandler(stream)
+        else:
+            handler = _open_file(output)
+            _give_to(output, self.cfg.uid, self.cfg.gid)
+        _attach(log, handler, fmt)
+
+    def _set_syslog_handler(self, log: logging.Logger, cfg: Any, fmt: str, name: str) -> None:
+        """Add a handler that sends the lines of `log` to the syslog target of `cfg`.
+
+        name: `error` or `access`, part of the program name in each line.
+        Raises RuntimeError when facility or address are wrong or nobody can be reached there.
+        """
+        try:
+            facility = SYSLOG_FACILITIES[cfg.syslog_facility.lower()]
+        except (KeyError, AttributeError):
+            raise RuntimeError(f"unknown facility name {cfg.syslog_facility!r}") from None
+        kind, address = parse_syslog_address(cfg.syslog_addr or "")
+        try:
+            handler = logging.handlers.SysLogHandler(address, facility, kind)
+        except OSError as exc:
+            raise RuntimeError(f"syslog at {cfg.syslog_addr!r} can't be reached: {exc}") from exc
+        prefix = cfg.syslog_prefix or cfg.proc_name.replace(":", ".")
+        # A prefix is text, not format.
+        program = f"gunicorn.{prefix}.{name}".replace("%", "%%")
+        _attach(log, handler, logging.Formatter(f"{program}: {fmt}"))
+
+    def _get_gunicorn_handler(self, log: logging.Logger) -> logging.Handler | None:
+        """Return the first handler of `log` that setup() made."""
+        return next((h for h in log.handlers if getattr(h, "_gunicorn", False)), None)
+
+    def _load_logconfig(self, cfg: Any) -> None:
+        """Apply logconfig_dict, else logconfig_json, else logconfig; errors as RuntimeError."""
+        try:
+            if cfg.logconfig_dict:
+                logging.config.dictConfig(_over_defaults(cfg.logconfig_dict))
+            elif cfg.logconfig_json:
+                if os.path.exists(cfg.logconfig_json):
+                    with open(cfg.logconfig_json, encoding="utf-8") as file:
+                        logging.config.dictConfig(_over_defaults(json.load(file)))
+                else:
+                    self.warning("log config %r not found", cfg.logconfig_json)
+            elif cfg.logconfig:
+                if not os.path.exists(cfg.logconfig):
+                    raise RuntimeError(f"Error: log config {cfg.logconfig!r} not found")
+                defaults = {
+                    "__file__": cfg.logconfig,
+                    "here": os.path.dirname(os.path.abspath(cfg.logconfig)),
+                }
+                logging.config.fileConfig(
+                    cfg.logconfig, defaults=defaults, disable_existing_loggers=False)
+        except RuntimeError:
+            raise
+        except Exception as exc:
+            cause = f" ({exc.__cause__})" if exc.__cause__ else ""
+            text = f"{type(exc).__name__}: {exc}" if isinstance(exc, KeyError) else f"{exc}"
+            raise RuntimeError(f"Error: log config: {text}{cause}") from exc
+
+    def _capture_output(self, path: str) -> None:
+        """Send what the process prints to stdout and stderr to the error log file."""
+        try:
+            logfile = open(path, "a+", encoding="utf-8", errors="backslashreplace")
+        except OSError as exc:
+            raise _not_writable(path, exc) from exc
+        with self.lock:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    stream.flush()
+            os.dup2(logfile.fileno(), 1)
+            os.dup2(logfile.fileno(), 2)
+            old, self.logfile = self.logfile, logfile
+        if old is not None:
+            old.close()
+
+    def _arm(self) -> None:
+        """Let access lines skip the logging package if no part of this class is overridden."""
+        cls = type(self)
+        if self._line is not None and not _OVERRIDABLE & vars(self).keys() and all(
+            getattr(cls, name) is vars(Logger)[name] for name in _OVERRIDABLE
+        ):
+            self._direct.arm()
+        else:
+            self._direct.disarm()
+
+    # -- the error log --
+
+    def critical(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.critical(msg, *args, **kwargs)
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.error(msg, *args, **kwargs)
+
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.warning(msg, *args, **kwargs)
+
+    def info(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.info(msg, *args, **kwargs)
+
+    def debug(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.debug(msg, *args, **kwargs)
+
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.exception(msg, *args, **kwargs)
+
+    def log(self, lvl: int | str, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log at a level given as number or name; a name that does not exist means info."""
+        if isinstance(lvl, str):
+            lvl = self.LOG_LEVELS.get(lvl.lower(), logging.INFO)
+        self.error_log.log(lvl, msg, *args, **kwargs)
+
+    # -- the access log --
+
+    @property
+    def access_log_enabled(self) -> bool:
+        """Whether any setting asks for an access log. False: access() does nothing."""
+        enabled = self._access_log_enabled
+        return self._compute_access_log_enabled() if enabled is None else enabled
+
+    def _compute_access_log_enabled(self) -> bool:
+        cfg = self.cfg
+        return bool(
+            cfg.accesslog or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json
+            or (cfg.syslog and not cfg.disable_redirect_access_to_syslog)
+        )
+
+    def access(
+        self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
+    ) -> None:
+        """Write the access line of one request. Never raises.
+
+        resp: the response (status, sent, headers). req: the request, or its header fields.
+        request_time: how long it took.
+        """
+        if not self.access_log_enabled:
+            return
+        if self._line is not None and self._direct.write(
+            self._line, resp, req, environ, request_time
+        ):
+            return
+        try:
+            atoms = self.atoms(resp, req, environ, request_time)
+            self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
+        except Exception:
+            self.error(traceback.format_exc())
+        self._arm()
+
+    def atoms(
+        self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
+    ) -> dict[str, Any]:
+        """Return every atom of one access line, unescaped; see `access_log_format`."""
+        seconds, micros = request_time.seconds, request_time.microseconds
+        get = environ.get
+        atoms = {
+            "h": get("REMOTE_ADDR", "-"),
+            "l": "-",
+            "u": self._get_user(environ) or "-",
+            "t": self.now(),
+            "r": " ".join(
+                str(get(key, "-")) for key in ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")),
+            "s": access_log.status_code(resp),
+            "m": get("REQUEST_METHOD", "-"),
+            "U": get("PATH_INFO", "-"),
+            "q": get("QUERY_STRING", "-"),
+            "H": get("SERVER_PROTOCOL", "-"),
+            "b": "-" if resp.sent is None else str(resp.sent),
+            "B": resp.sent,
+            "f": get("HTTP_REFERER", "-"),
+            "a": get("HTTP_USER_AGENT", "-"),
+            "T": seconds,
+            "D": seconds * 1_000_000 + micros,
+            "M": seconds * 1000 + micros // 1000,
+            "L": f"{seconds}.{micros:06d}",
+            "p": f"<{os.getpid()}>",
+        }
+        for fields, kind in (
+            (access_log.field_list(req), "i"),
+            (access_log.field_list(resp), "o"),
+            (environ.items(), "e"),
+        ):
+            atoms.update((f"{{{name.lower()}}}{kind}", value) for name, value in fields)
+        return atoms
+
+    def now(self) -> str:
+        """Return the local time as the access log writes it."""
+        return time.strftime(access_log.TIME_FORMAT)
+
+    def _get_user(self, environ: Mapping[str, Any]) -> str | None:
+        return access_log.basic_user(environ)
+
+    # -- files --
+
+    def reopen_files(self) -> None:
+        """Open every log file of the process anew (after it was moved away: USR1).
+
+        A file that cannot be opened is reported in the error log and the old one is kept.
+        """
+        if self.logfile is not None:
+            try:
+                self._capture_output(self.cfg.errorlog)
+            except RuntimeError as exc:
+                self.error("%s", exc)
+        for log in loggers():
+            for handler in log.handlers:
+                if isinstance(handler, logging.FileHandler):
+                    self._reopen(handler)
+        self._arm()
+
+    def _reopen(self, handler: logging.FileHandler) -> None:
+        handler.acquire()
+        try:
+            old = handler.stream
+            if old is None:  # opens by itself when it is next used
+                return
+            handler.stream = handler._open()
+            with contextlib.suppress(OSError, ValueError):
+                old.close()
+        except OSError as exc:
+            self.error("%s", _not_writable(handler.baseFilename, exc))
+        finally:
+            handler.release()
+
+    def close_on_exec(self) -> None:
+        """Keep log files from leaking into programs that the process starts."""
+        for log in loggers():
+            for handler in log.handlers:
+                if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+                    os.set_inheritable(handler.stream.fileno(), False)
+
+
+#: What decides the text of an access line; overriding any of it turns the short way off.
+_OVERRIDABLE = frozenset({"_get_user", "access_fmt", "atoms", "atoms_wrapper_class", "now"})
+
+
+def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatter) -> None:
+    handler.setFormatter(fmt)
+    handler._gunicorn = True  # type: ignore[attr-defined]  # the mark that others look for
+    log.addHandler(handler)
+
+
+def _open_file(path: str) -> logging.FileHandler:
+    try:
+        # Text that the locale's encoding lacks is escaped rather than lost.
+        return logging.FileHandler(path, errors="backslashreplace")
+    except OSError as exc:
+        raise _not_writable(path, exc) from exc
+
+
+def _not_writable(path: str, exc: OSError) -> RuntimeError:
+    return RuntimeError(f"Error: {path!r} isn't writable [{exc!r}]")
+
+
+def _give_to(path: str, uid: int, gid: int) -> None:
+    """Make the user of the workers own a log file, so that they can reopen it.
+
+    Devices (/dev/null, a terminal) stay whose they are; so does a file that we may write to but
+    not give away.
+    """
+    info = os.stat(path)
+    if not stat.S_ISCHR(info.st_mode) and (info.st_uid, info.st_gid) != (uid, gid):
+        with contextlib.suppress(PermissionError):
+            os.chown(path, uid, gid)
+
+
+def _over_defaults(config: Any) -> dict[str, Any]:
+    if not isinstance(config, dict):
+        raise RuntimeError("Error: log config: the top level is not an object")
+    return {**copy.deepcopy(CONFIG_DEFAULTS), **config}
