@@ -39,6 +39,7 @@ ALPHA = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 DIGIT = b"0123456789"
 HEXDIG = b"0123456789abcdefABCDEF"
 TOKEN = ALPHA + DIGIT + b"!#$%&'*+-.^_`|~"             # RFC 9110 section 5.6.2
+METHOD = TOKEN.translate(None, ALPHA[26:] + b"#")      # of a method, by convention
 TARGET = bytes(range(0x21, 0x7F))                      # of a request target
 VALUE = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9110 section 5.5
 
@@ -119,8 +120,28 @@ def environ_key(name: str) -> str:
     return "HTTP_" + name.replace("-", "_")
 
 
+def field_flags(name: str, scheme_headers: tuple[str, ...]) -> int:
+    """The classification of a field with this upper-case name."""
+    flags = FIELD_FLAGS.get(name, 0)
+    if "_" in name:
+        flags |= HAS_UNDERSCORE
+    if name in scheme_headers:
+        flags |= HAS_SCHEME
+    return flags
+
+
 _METHOD = re.compile(r"[A-Z0-9!#$%&'*+\-.^_`|~a-z]+")
-_CONVENTIONAL_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
+_CONVENTIONALdef field_flags(name: str, scheme_headers: tuple[str, ...]) -> int:
+    """The classification of a field with this upper-case name."""
+    flags = FIELD_FLAGS.get(name, 0)
+    if "_" in name:
+        flags |= HAS_UNDERSCORE
+    if name in scheme_headers:
+        flags |= HAS_SCHEME
+    return flags
+
+
+_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
 _TARGET = re.compile(r"[!-~]+")
 _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 
