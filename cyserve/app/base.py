@@ -28,6 +28,12 @@ __all__ = ("Application", "BaseApplication")
 #: The config file runs as a module of this name.
 CONFIG_MODULE = "__config__"
 
+#: What bad settings raise, each with a line that says enough.
+_FORESEEN = (
+    AppImportError, AttributeError, ConfigError, ImportError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
@@ -149,10 +155,10 @@ class Application(BaseApplication):
                 file=sys.stderr,
             )
         module = ModuleType(CONFIG_MODULE)
-        module.__file__ = filename
+        module.__file__ = path = os.path.abspath(filename)  # stays right when `chdir` is entered
         sys.modules[CONFIG_MODULE] = module
         try:
-            exec(_read_code(filename), module.__dict__)  # noqa: S102 - that is what it is for
+            exec(_read_code(path), module.__dict__)  # noqa: S102 - that is what it is for
         except Exception as exc:
             raise ConfigError(f"Failed to read config file: {filename}") from exc
         return vars(module)
@@ -236,8 +242,10 @@ class Application(BaseApplication):
         """Choose the compiled kernel or its twin, as the setting http_parser says."""
         wanted = self.cfg.http_parser
         try:
-            # A kernel that cannot be loaded must be an error of the configuration, not of imports.
-            importlib.import_module("cyserve._accel").select(wanted)
+            # Here, so that a kernel that cannot be loaded is an error of the configuration.
+            from cyserve import _accel  # noqa: PLC0415
+
+            _accel.select(wanted)
         except ImportError as exc:
             raise ConfigError(f"http_parser = {wanted!r}: {exc}") from None
 
@@ -247,6 +255,11 @@ class Application(BaseApplication):
             print(self.cfg, flush=True)
         if self.cfg.print_config or self.cfg.check_config:
             self._check()
+        if self.cfg.worker_tmp_dir is not None:
+            print(
+                "Note: worker_tmp_dir is not needed: workers show in shared memory that they live",
+                file=sys.stderr,
+            )
         if self.cfg.daemon:
             from cyserve.process import daemonize  # noqa: PLC0415 - rarely needed
 
@@ -280,11 +293,12 @@ class Application(BaseApplication):
 def stop(exc: BaseException) -> NoReturn:
     """Say in one line why the server cannot start, and exit with 1.
 
-    A traceback follows only if the user's own code failed.
+    A traceback follows only if the user's own code failed, or for an error nobody thought of.
     """
-    print(f"Error: {exc}", file=sys.stderr)
-    if exc.__cause__ is not None:
-        print_user_traceback(exc.__cause__)
+    print(f"Error: {str(exc) or type(exc).__name__}", file=sys.stderr)
+    unforeseen = None if isinstance(exc, _FORESEEN) else exc
+    if (failure := exc.__cause__ or unforeseen) is not None:
+        print_user_traceback(failure)
     sys.exit(1)
 
 

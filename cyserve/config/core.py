@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cyserve.address import Address, parse_address
 from cyserve.config.absent import unknown_setting
 from cyserve.errors import ConfigError
-from cyserve.importer import load_class, missing_worker, no_such_worker
+from cyserve.importer import load_class, worker_path
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -88,8 +88,10 @@ class Setting:
         if not self.cli:
             return
         shown = self.short or ""
-        default = self.get()
-        note = f"{default}, ${self.env}" if self.env else f"{default}"
+        value = self.get()
+        note = ", ".join(value) if isinstance(value, list) else f"{value}"
+        if self.env:
+            note += f"; env {self.env}"
         options: dict[str, Any] = {
             "dest": self.name,
             "action": self.action or "store",
@@ -262,12 +264,13 @@ class Config:
         """Check what only all settings together can tell. Raises ConfigError or RuntimeError."""
         self.address  # noqa: B018
         self.env  # noqa: B018
-        missing = missing_worker(self.worker_class_str)
-        if missing is not None:
-            asked = self.settings["worker_class"].get()
-            if missing_worker(asked) is None:
-                raise ConfigError(f"threads = {self.threads}: {no_such_worker(missing)}")
-            raise ConfigError(f"worker_class = {shown(asked)}: {no_such_worker(missing)}")
+        asked, used = self.settings["worker_class"].get(), self.worker_class_str
+        if isinstance(asked, str):
+            try:
+                worker_path(used)
+            except LookupError as exc:
+                cause = ("worker_class", asked) if asked == used else ("threads", self.threads)
+                raise ConfigError(f"{cause[0]} = {shown(cause[1])}: {exc}") from None
 
     # Values derived from settings.
 
