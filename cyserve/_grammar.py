@@ -39,6 +39,7 @@ ALPHA = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 DIGIT = b"0123456789"
 HEXDIG = b"0123456789abcdefABCDEF"
 TOKEN = ALPHA + DIGIT + b"!#$%&'*+-.^_`|~"             # RFC 9110 section 5.6.2
+METHOD = TOKEN.translate(None, ALPHA[26:] + b"#")      # of a method, by convention
 TARGET = bytes(range(0x21, 0x7F))                      # of a request target
 VALUE = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9110 section 5.5
 
@@ -62,6 +63,25 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT"
 FORBIDDEN_TRAILERS = frozenset(
     {"AUTHORIZATION", "CONTENT-LENGTH", "HOST", "TE", "TRAILER", "TRANSFER-ENCODING"}
 )
+
+# Response fields that are not simply passed on, and what is done with them (gunicorn's list).
+DROPPED = 1          # hop-by-hop, or the server's own to send
+CONNECTION = 2       # dropped, but its options "upgrade" and "close" are heeded
+UPGRADE = 3          # dropped unless it says "websocket"
+CONTENT_LENGTH = 4   # digits, and once
+RESPONSE_FIELDS = {
+    "connection": CONNECTION,
+    "content-length": CONTENT_LENGTH,
+    "date": DROPPED,
+    "keep-alive": DROPPED,
+    "proxy-authenticate": DROPPED,
+    "proxy-authorization": DROPPED,
+    "server": DROPPED,
+    "te": DROPPED,
+    "trailers": DROPPED,
+    "transfer-encoding": DROPPED,
+    "upgrade": UPGRADE,
+}
 
 # Field names for which the twins keep environ keys ready. A name not listed costs a little more.
 COMMON_FIELDS = tuple(
@@ -100,8 +120,28 @@ def environ_key(name: str) -> str:
     return "HTTP_" + name.replace("-", "_")
 
 
+def field_flags(name: str, scheme_headers: tuple[str, ...]) -> int:
+    """The classification of a field with this upper-case name."""
+    flags = FIELD_FLAGS.get(name, 0)
+    if "_" in name:
+        flags |= HAS_UNDERSCORE
+    if name in scheme_headers:
+        flags |= HAS_SCHEME
+    return flags
+
+
 _METHOD = re.compile(r"[A-Z0-9!#$%&'*+\-.^_`|~a-z]+")
-_CONVENTIONAL_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
+_CONVENTIONALdef field_flags(name: str, scheme_headers: tuple[str, ...]) -> int:
+    """The classification of a field with this upper-case name."""
+    flags = FIELD_FLAGS.get(name, 0)
+    if "_" in name:
+        flags |= HAS_UNDERSCORE
+    if name in scheme_headers:
+        flags |= HAS_SCHEME
+    return flags
+
+
+_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
 _TARGET = re.compile(r"[!-~]+")
 _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 
@@ -166,6 +206,12 @@ def connection_options(value: str) -> tuple[bool, bool]:
     """Whether a Connection field (RFC 9110 section 7.6.1) lists close, and whether keep-alive."""
     options = [option.strip(" \t") for option in value.lower().split(",")]
     return "close" in options, "keep-alive" in options
+
+
+def response_options(value: str) -> tuple[bool, bool]:
+    """Whether an application's Connection field lists upgrade, and whether close."""
+    options = [option.strip(" \t") for option in value.lower().split(",")]
+    return "upgrade" in options, "close" in options
 
 
 def transfer_codings(values: list[str]) -> bool:

@@ -28,12 +28,9 @@ from cyserve._grammar import (
     CHUNK_LINE,
     COMMON_FIELDS,
     EXTENSIONS_TOO_LARGE,
-    FIELD_FLAGS,
     FIELD_TOO_LARGE,
     FORBIDDEN_TRAILERS,
     HAS_CODINGS,
-    HAS_SCHEME,
-    HAS_UNDERSCORE,
     HEAD_TOO_LARGE,
     HEXDIG,
     MAX_CHUNK_EXTENSIONS,
@@ -47,6 +44,7 @@ from cyserve._grammar import (
     connection_options,
     content_length,
     environ_key,
+    field_flags,
     malformed_field,
     parse_request_line,
     transfer_codings,
@@ -119,14 +117,7 @@ class HeadRules:
                 self._known[spelling] = (name, self._flags(name))
 
     def _flags(self, name: str) -> int:
-        flags = FIELD_FLAGS.get(name, 0)
-        if "_" in name:
-            flags |= HAS_UNDERSCORE
-        if name in self.scheme_headers:
-            flags |= HAS_SCHEME
-        if name in _FRAMING:
-            flags |= _NOTED
-        return flags
+        return field_flags(name, self.scheme_headers) | (_NOTED if name in _FRAMING else 0)
 
 
 class RequestHead:
@@ -325,7 +316,7 @@ def _read_head(buffer: InputBuffer, start: int, end: int, rules: HeadRules) -> R
     else:
         head.keep_alive = fields.keep or head.version > (1, 0)
     head.size = end + 4
-    buffer.consume(end + 4)
+    buffer.skip(end + 4)
     return head
 
 
@@ -464,7 +455,8 @@ class ChunkedDecoder:
             if not used:
                 break
             position += used
-        buffer.consume(position)
+        if position:
+            buffer.skip(position)
         return b"".join(pieces)
 
     def _size_line(self, data: bytearray, start: int) -> int:
