@@ -1,17 +1,40 @@
 """Picks the compiled kernel or its pure-Python twin: the only module that knows there are two.
 
-`parser` and `io` are bound once, at import. CYSERVE_NO_EXTENSIONS=1 forces the twins,
-CYSERVE_REQUIRE_EXTENSIONS=1 refuses them. An extension that is present but broken is an error,
-never a silent fallback.
+`parser` and `io` are bound at import and may be bound anew by `select` (when a configuration has
+been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, or take such names
+as locals when a worker boots; never `from cyserve import _io`.
+CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
+like get the twins unless the latter is set. An extension that is present but broken is an error,
+never a silent fallback. The protocols at the end make mypy hold both kinds to one contract.
+The classes' names (`_accel.ResponseHead`) are there for annotations only.
 """
 
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
+    from cyserve import _io as io
+    from cyserve import _parser as parser
+    from cyserve._io import InputBuffer as InputBuffer
+    from cyserve._io import OutputBuffer as OutputBuffer
+    from cyserve._io import ResponseHead as ResponseHead
+    from cyserve._parser import ChunkedDecoder as ChunkedDecoder
+    from cyserve._parser import HeadRules as HeadRules
+    from cyserve._parser import RequestHead as RequestHead
 
 __all__ = ("implementation", "io", "parser", "select")
+
+_kind: Literal["compiled", "pure"] = "pure"
+
+
+class _Kernel(NamedTuple):
+    kind: Literal["compiled", "pure"]
+    parser: ModuleType
+    io: ModuleType
 
 
 def _switch(name: str) -> bool:
@@ -21,7 +44,205 @@ def _switch(name: str) -> bool:
     return value == "1"
 
 
-_forbidden = _switch("CYSERVE_NO_EXTENSIONS")
-_required = _switch("CYSERVE_REQUIRE_EXTENSIONS")
-if _forbidden and _required:
-    raise ImportError("CYSERVE_NO_EXTENSIONS and CYSERVE_REQUIRE_EXTENSIONS are both set")
+def _extension(name: str) -> ModuleType | None:
+    """The compiled module, None if it was not built."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name != name:  # it is there, but something that it needs is not
+            raise
+        return None
+
+
+def _compiled() -> _Kernel | None:
+    found = {name: _extension(f"cyserve.{name}") for name in ("_parser", "_io")}
+    parser, io = found.values()
+    if parser is not None and io is not None:
+        return _Kernel("compiled", parser, io)
+    if parser is not None or io is not None:
+        missing = " ".join(f"cyserve.{name}" for name, module in found.items() if module is None)
+        raise ImportError(f"incomplete build: {missing} was not compiled; reinstall cyserve")
+    return None
+
+
+def _pure() -> _Kernel:
+    return _Kernel("pure", import_module("cyserve._pyparser"), import_module("cyserve._pyio"))
+
+
+def _pick(word: str) -> _Kernel:
+    forbidden = _switch("CYSERVE_NO_EXTENSIONS")
+    required = _switch("CYSERVE_REQUIRE_EXTENSIONS")
+    if forbidden and required:
+        raise ImportError("CYSERVE_NO_EXTENSIONS and CYSERVE_REQUIRE_EXTENSIONS are both set")
+    if word not in {"auto", "fast", "python"}:
+        raise ValueError(f"{word!r}: allowed are auto, fast and python")
+    if word == "python" and required:
+        raise ImportError("the pure-Python kernel is refused: CYSERVE_REQUIRE_EXTENSIONS is set")
+    if word == "fast" and forbidden:
+        raise ImportError("the compiled kernel is refused: CYSERVE_NO_EXTENSIONS is set")
+    if word == "python" or forbidden:
+        return _pure()
+    needed = word == "fast" or required
+    if sys.implementation.name != "cpython" and not needed:
+        return _pure()
+    kernel = _compiled()
+    if kernel is None and needed:
+        raise ImportError(
+            "the compiled kernel is asked for, but cyserve was installed without it: "
+            "reinstall where there is a C compiler"
+        )
+    return kernel or _pure()
+
+
+def select(word: str) -> None:
+    """Bind `parser` and `io` anew.
+
+    word: "auto" (compiled if there), "fast" (compiled) or "python" (the twins).
+    Raises ImportError, and changes nothing, if that cannot be had or the environment forbids it;
+    ValueError for another word.
+    """
+    kernel = _pick(word)
+    globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io)
+
+
+def implementation() -> Literal["compiled", "pure"]:
+    """Which kind `parser` and `io` are now."""
+    return _kind
+
+
+select("auto")
+
+
+# -- the contract: mypy fails below if a stub or a twin strays from it --
+
+if TYPE_CHECKING:
+    from cyserve import _io, _parser, _pyio, _pyparser
+
+    _Fields = list[tuple[str, str]]
+    _Buffer = TypeVar("_Buffer", contravariant=True)
+    _Rules = TypeVar("_Rules", contravariant=True)
+    _Made = TypeVar("_Made", covariant=True)
+
+    class _InputBuffer(Protocol):
+        @property
+        def scanned(self) -> int: ...
+        def __len__(self) -> int: ...
+        def feed(self, data: bytes) -> None: ...
+        def fill(self, fd: int, size: int = 8192) -> int: ...
+        def peek(self, size: int) -> bytes: ...
+        def take(self, size: int) -> bytes: ...
+        def take_line(self, size: int) -> bytes: ...
+        def skip(self, size: int) -> int: ...
+        def release(self) -> None: ...
+
+    class _ResponseHead(Protocol):
+        @property
+        def status(self) -> str: ...
+        @property
+        def status_code(self) -> int: ...
+        @property
+        def content_length(self) -> int: ...
+        @property
+        def upgrade(self) -> bool: ...
+        @property
+        def close(self) -> bool: ...
+        @property
+        def headers(self) -> _Fields: ...
+        @headers.setter
+        def headers(self, headers: Iterable[tuple[str, str]]) -> None: ...
+        def serialize(
+            self, start: bytes, fields: bytes, body: bytes = b"", *, length: bool = True
+        ) -> bytes: ...
+
+    class _OutputBuffer(Protocol):
+        def __len__(self) -> int: ...
+        def write(self, data: bytes) -> None: ...
+        def write_chunk(self, data: bytes) -> None: ...
+        def end_chunks(self) -> None: ...
+        def flush(self, fd: int) -> int: ...
+        def peek(self, size: int) -> bytes: ...
+        def skip(self, size: int) -> None: ...
+        def clear(self) -> None: ...
+
+    class _RequestHead(Protocol):
+        @property
+        def method(self) -> str: ...
+        @property
+        def target(self) -> str: ...
+        @property
+        def path(self) -> str: ...
+        @property
+        def query(self) -> str: ...
+        @property
+        def fragment(self) -> str: ...
+        @property
+        def version(self) -> tuple[int, int]: ...
+        @property
+        def content_length(self) -> int: ...
+        @property
+        def chunked(self) -> bool: ...
+        @property
+        def keep_alive(self) -> bool: ...
+        @property
+        def flags(self) -> int: ...
+        @property
+        def size(self) -> int: ...
+
+        headers: _Fields
+
+        def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]: ...
+        def request_line(self) -> bytes: ...
+
+    class _ChunkedDecoder(Protocol[_Buffer]):
+        @property
+        def done(self) -> bool: ...
+        @property
+        def trailers(self) -> _Fields: ...
+        def decode(self, buffer: _Buffer, size: int) -> bytes: ...
+
+    class _MakeInputBuffer(Protocol):
+        def __call__(self, data: bytes = b"") -> _InputBuffer: ...
+
+    class _MakeResponseHead(Protocol):
+        def __call__(self, status: str, headers: Iterable[tuple[str, str]]) -> _ResponseHead: ...
+
+    class _MakeOutputBuffer(Protocol):
+        def __call__(self) -> _OutputBuffer: ...
+
+    class _MakeHeadRules(Protocol[_Made]):
+        def __call__(
+            self,
+            *,
+            limit_request_line: int = 4094,
+            limit_request_fields: int = 100,
+            limit_request_field_size: int = 8190,
+            permit_obsolete_folding: bool = False,
+            strip_header_spaces: bool = False,
+            permit_unconventional_http_method: bool = False,
+            permit_unconventional_http_version: bool = False,
+            casefold_http_method: bool = False,
+            scheme_headers: tuple[str, ...] = (),
+        ) -> _Made: ...
+
+    class _MakeDecoder(Protocol[_Buffer, _Rules]):
+        def __call__(self, rules: _Rules) -> _ChunkedDecoder[_Buffer]: ...
+
+    class _Io(Protocol):
+        @property
+        def InputBuffer(self) -> _MakeInputBuffer: ...
+        @property
+        def ResponseHead(self) -> _MakeResponseHead: ...
+        @property
+        def OutputBuffer(self) -> _MakeOutputBuffer: ...
+
+    class _Parser(Protocol[_Buffer, _Rules, _Made]):
+        @property
+        def HeadRules(self) -> _MakeHeadRules[_Made]: ...
+        @property
+        def ChunkedDecoder(self) -> _MakeDecoder[_Buffer, _Rules]: ...
+        def parse_head(self, buffer: _Buffer, rules: _Rules) -> _RequestHead | None: ...
+
+    _io_compiled: _Io = _io
+    _io_pure: _Io = _pyio
+    _parser_compiled: _Parser[_io.InputBuffer, _parser.HeadRules, _parser.HeadRules] = _parser
+    _parser_pure: _Parser[_pyio.InputBuffer, _pyparser.HeadRules, _pyparser.HeadRules] = _pyparser

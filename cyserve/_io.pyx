@@ -7,20 +7,99 @@ Rules of this file
 - Non-blocking system calls keep the GIL: they cannot block, and giving it up costs a hand-over.
 - Every pointer walks between a start and an end; compare before you read.
 - `_pyio.py` is the reference. Change both or neither.
+It is over 500 lines because three small classes of C and their docstrings take that; a fourth
+class does not belong here.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EWOULDBLOCK, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memchr, memcpy, memmove
+from libc.string cimport memchr, memcpy, memmove, memset
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_DATA, PyUnicode_DecodeLatin1
+from cpython.unicode cimport PyUnicode_FromObject, PyUnicode_GET_LENGTH, PyUnicode_KIND
+cimport cython
 
-cdef extern from "<sys/socket.h>" nogil:
+from cyserve import _grammar
+from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0    /* macOS: Python ignores SIGPIPE anyway */
+    #endif
+    """
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
     enum: MSG_DONTWAIT
+    enum: MSG_NOSIGNAL
+    ctypedef struct iovec "struct iovec":
+        void *iov_base
+        size_t iov_len
+    ctypedef struct msghdr "struct msghdr":
+        iovec *msg_iov
+        size_t msg_iovlen
 
-__all__ = ("InputBuffer",)
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
+
+cdef enum:
+    SMALL = 256         # bytes of response fields that need no memory of their own
+    VECTORS = 64        # pieces given to one system call
+    LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
+
+# Tables made once from the grammar. A byte that is not 0 in them may not occur there.
+cdef unsigned char NOT_TOKEN[256]
+cdef unsigned char NOT_VALUE[256]
+
+
+cdef struct KnownField:
+    const char *name    # lower case; the memory is NAMES'
+    Py_ssize_t size
+    int kind
+
+
+cdef KnownField KNOWN[16]
+cdef Py_ssize_t KNOWN_COUNT = 0
+cdef unsigned long KNOWN_SIZES = 0  # a bit for each length that occurs among them
+cdef list NAMES = []
+
+cdef int CONNECTION = _grammar.CONNECTION
+cdef int CONTENT_LENGTH = _grammar.CONTENT_LENGTH
+cdef int UPGRADE = _grammar.UPGRADE
+
+
+cdef int forbid_all_but(unsigned char *table, bytes allowed) except -1:
+    cdef unsigned char byte
+    for place in range(256):
+        table[place] = 1
+    for byte in allowed:
+        table[byte] = 0
+    return 0
+
+
+cdef int learn_fields() except -1:
+    global KNOWN_COUNT, KNOWN_SIZES
+    cdef bytes name
+    for text, kind in _grammar.RESPONSE_FIELDS.items():
+        if KNOWN_COUNT == 16 or len(text) > 31:
+            raise ImportError("_grammar.RESPONSE_FIELDS has outgrown _io.KNOWN")
+        name = text.encode()
+        NAMES.append(name)
+        KNOWN[KNOWN_COUNT] = KnownField(name, len(name), kind)
+        KNOWN_COUNT += 1
+        KNOWN_SIZES |= 1UL << len(name)
+    return 0
+
+
+forbid_all_but(NOT_TOKEN, _grammar.TOKEN)
+forbid_all_but(NOT_VALUE, _grammar.VALUE)
+learn_fields()
 
 
 cdef class InputBuffer:
@@ -82,19 +161,21 @@ cdef class InputBuffer:
             self.end += size
 
     def fill(self, int fd, Py_ssize_t size = 8192) -> int:
-        """Receive once, without blocking, up to `size` bytes from the socket `fd`.
+        """Receive once, without blocking, up to `size` bytes from the non-blocking socket `fd`.
 
         Returns the number of bytes received, 0 at the end of the stream, -1 if there is
-        nothing to receive now. Raises OSError as recv(2) does.
+        nothing to receive now. Raises OSError as recv(2) does, ValueError if size < 1.
         """
         cdef ssize_t got
+        if size < 1:
+            raise ValueError("size must be positive")
         self.reserve(size)
         while True:
             got = recv(fd, self.data + self.end, size, MSG_DONTWAIT)
             if got >= 0:
                 self.end += got
                 return got
-            if errno == EAGAIN or errno == EWOULDBLOCK:
+            if errno == EAGAIN:
                 return -1
             if errno != EINTR:
                 PyErr_SetFromErrno(OSError)
@@ -130,3 +211,487 @@ cdef class InputBuffer:
             free(self.data)
             self.data = NULL
             self.start = self.end = self.capacity = 0
+
+
+cdef inline bint copy_bad(char *to, const unsigned char *text, Py_ssize_t size,
+                          const unsigned char *table) noexcept nogil:
+    """Copy text, and tell whether a byte of it is forbidden by the table."""
+    cdef unsigned char bad = 0
+    cdef Py_ssize_t place
+    for place in range(size):
+        to[place] = <char> text[place]
+        bad |= table[text[place]]
+    return bad != 0
+
+
+cdef inline bint same(const char *text, const char *lower, Py_ssize_t size) noexcept nogil:
+    """Compare without case. Exact if both are tokens, or `lower` consists of letters."""
+    cdef Py_ssize_t place
+    for place in range(size):
+        if (text[place] | 0x20) != lower[place]:
+            return False
+    return True
+
+
+cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
+    """What _grammar.RESPONSE_FIELDS says about a field; 0 if it is not among them."""
+    cdef Py_ssize_t place
+    if size < 32 and KNOWN_SIZES >> size & 1:
+        for place in range(KNOWN_COUNT):
+            if KNOWN[place].size == size and same(name, KNOWN[place].name, size):
+                return KNOWN[place].kind
+    return 0
+
+
+cdef inline bint is_blank(char byte) noexcept nogil:
+    return byte == c" " or byte == c"\t"
+
+
+cdef inline char *put(char *to, const void *data, Py_ssize_t size) noexcept nogil:
+    memcpy(to, data, size)
+    return to + size
+
+
+cdef inline int need_bytes(given) except -1:
+    if not isinstance(given, bytes):
+        raise TypeError(f"bytes expected, not {type(given).__name__}")
+    return 0
+
+
+cdef inline str latin1(const char *text, Py_ssize_t size):
+    return PyUnicode_DecodeLatin1(<char *> text, size, NULL)
+
+
+@cython.freelist(8)
+cdef class ResponseHead:
+    """Status line and fields of an answer, checked and serialised in one pass.
+
+    status: three digits, then perhaps a space and a phrase without control bytes (RFC 9112 4).
+    headers: (name, value) pairs of str, in the order in which they are to be sent.
+
+    Kept as they are: order, and case of names. Not kept: SP and TAB around values, hop-by-hop
+    fields, Server, Date, Upgrade (unless to websocket), a second Content-Length that agrees.
+    Raises TypeError for anything that is not a str or a pair, ValueError for a bad status or
+    Content-Length, InvalidResponseHeaderName and InvalidResponseHeader for what RFC 9110 5.1 and
+    5.5 do not allow: no CR, LF or NUL ever gets through.
+    """
+
+    cdef readonly str status        # the status line's code and phrase, e.g. "200 OK"
+    cdef readonly int status_code   # the three digits as a number
+    cdef list shown                 # what `headers` has handed out
+    cdef char *lines                # the fields kept, each "name: value\r\n"
+    cdef Py_ssize_t size
+    cdef Py_ssize_t capacity
+    cdef Py_ssize_t length_at       # where in them the Content-Length line is
+    cdef Py_ssize_t length_size     # 0: there is none
+    cdef long long length
+    cdef bint asked_upgrade
+    cdef bint asked_close
+    cdef char small[SMALL]
+
+    def __cinit__(self):
+        self.status = ""
+        self.lines = self.small
+        self.capacity = SMALL
+        self.length = -1
+
+    def __init__(self, status, headers):
+        if not isinstance(status, str):
+            raise TypeError(f"{status!r} is not a string")
+        if not self.take_status(status):
+            raise ValueError(f"Invalid status {status!r}")
+        self.shown = None
+        self.take(headers)
+
+    def __dealloc__(self):
+        if self.lines != self.small:
+            free(self.lines)
+
+    @property
+    def content_length(self) -> int:
+        """What the application announced, in bytes; -1: nothing."""
+        self.settle()
+        return self.length
+
+    @property
+    def upgrade(self) -> bool:
+        """The application asked for Connection: upgrade."""
+        self.settle()
+        return self.asked_upgrade
+
+    @property
+    def close(self) -> bool:
+        """The application sent Connection: close."""
+        self.settle()
+        return self.asked_close
+
+    @property
+    def headers(self) -> list:
+        """The fields kept, as (name, value).
+
+        The list may be changed or replaced. Once it has been asked for it is what counts, and it
+        is checked again whenever something depends on it.
+        """
+        if self.shown is None:
+            self.shown = self.listed()
+        return self.shown
+
+    @headers.setter
+    def headers(self, headers):
+        self.shown = self.headers   # still valid if the new ones are refused
+        self.take(headers)
+        self.shown = self.listed()
+
+    cdef bint take_status(self, status) except -1:
+        cdef Py_ssize_t size = PyUnicode_GET_LENGTH(status)
+        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(status)
+        cdef Py_ssize_t place
+        cdef int code = 0
+        if PyUnicode_KIND(status) != PyUnicode_1BYTE_KIND or size < 3:
+            return False
+        for place in range(3):
+            if not c"0" <= text[place] <= c"9":
+                return False
+            code = 10 * code + text[place] - c"0"
+        if size > 3 and text[3] != c" ":
+            return False
+        for place in range(3, size):
+            if NOT_VALUE[text[place]]:
+                return False
+        self.status = PyUnicode_FromObject(status)
+        self.status_code = code
+        return True
+
+    cdef int settle(self) except -1:
+        if self.shown is not None:
+            self.take(self.shown)
+        return 0
+
+    cdef int take(self, headers) except -1:
+        """Check the fields, and keep those that are to be sent."""
+        self.size = self.length_at = self.length_size = 0
+        self.length = -1
+        self.asked_upgrade = self.asked_close = False
+        if not isinstance(headers, (list, tuple)):
+            headers = list(headers)
+        for field in headers:
+            if not isinstance(field, (tuple, list)) or len(field) != 2:
+                raise TypeError(f"{field!r} is not a pair of name and value")
+            self.add(field[0], field[1])
+        return 0
+
+    cdef int add(self, name, value) except -1:
+        """Check and copy one field, then keep it or not."""
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r} is not a string")
+        cdef Py_ssize_t name_size = PyUnicode_GET_LENGTH(name)
+        if name_size == 0 or PyUnicode_KIND(name) != PyUnicode_1BYTE_KIND:
+            raise InvalidResponseHeaderName(repr(name))
+        self.reserve(name_size + 2)
+        cdef char *line = self.lines + self.size
+        if copy_bad(line, <const unsigned char *> PyUnicode_DATA(name), name_size, NOT_TOKEN):
+            raise InvalidResponseHeaderName(repr(name))
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is not a string")
+        if PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND:
+            raise InvalidResponseHeader(repr(name))
+        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(value)
+        cdef Py_ssize_t value_size = PyUnicode_GET_LENGTH(value)
+        while value_size and is_blank(text[0]):
+            text += 1
+            value_size -= 1
+        while value_size and is_blank(text[value_size - 1]):
+            value_size -= 1
+        cdef Py_ssize_t line_size = name_size + 2 + value_size + 2
+        self.reserve(line_size)
+        line = self.lines + self.size
+        cdef char *copy = line + name_size + 2
+        if copy_bad(copy, text, value_size, NOT_VALUE):
+            raise InvalidResponseHeader(repr(name))
+        memcpy(line + name_size, b": ", 2)
+        memcpy(copy + value_size, b"\r\n", 2)
+        cdef int kind = kind_of(line, name_size)
+        if kind == 0 or self.keep(kind, copy, value_size, line_size):
+            self.size += line_size
+        return 0
+
+    cdef int reserve(self, Py_ssize_t room) except -1:
+        """Make room for a line of that many bytes, of which some may be written already."""
+        cdef Py_ssize_t wanted = self.size + room
+        cdef char *grown
+        if wanted <= self.capacity:
+            return 0
+        wanted = 2 * wanted
+        grown = <char *> realloc(NULL if self.lines == self.small else self.lines, wanted)
+        if grown == NULL:
+            raise MemoryError()
+        if self.lines == self.small:
+            memcpy(grown, self.small, SMALL)
+        self.lines = grown
+        self.capacity = wanted
+        return 0
+
+    cdef bint keep(self, int kind, const char *text, Py_ssize_t size,
+                   Py_ssize_t line_size) except -1:
+        """Heed a field that means something to the server; tell whether it is sent too."""
+        if kind == CONTENT_LENGTH:
+            return self.keep_length(text, size, line_size)
+        if kind == UPGRADE:
+            return size == 9 and same(text, b"websocket", 9)
+        if kind == CONNECTION:
+            upgrade, close = _grammar.response_options(latin1(text, size))
+            self.asked_upgrade |= <bint> upgrade
+            self.asked_close |= <bint> close
+        return False
+
+    cdef bint keep_length(self, const char *text, Py_ssize_t size,
+                          Py_ssize_t line_size) except -1:
+        cdef long long length = 0
+        cdef Py_ssize_t place
+        cdef bint good = 1 <= size <= 18
+        for place in range(size if good else 0):
+            good = good and c"0" <= text[place] <= c"9"
+            length = 10 * length + text[place] - c"0"
+        if not good:
+            raise ValueError(f"Invalid Content-Length {latin1(text, size)!r}")
+        if self.length >= 0:
+            if length != self.length:
+                raise ValueError(f"Contradictory Content-Length {latin1(text, size)!r}")
+            return False
+        self.length = length
+        self.length_at = self.size
+        self.length_size = line_size
+        return True
+
+    cdef list listed(self):
+        """The fields kept, as a list."""
+        cdef list found = []
+        cdef const char *line = self.lines
+        cdef const char *end = self.lines + self.size
+        cdef const char *colon
+        cdef const char *cr
+        while line < end:
+            colon = <const char *> memchr(line, c":", end - line)
+            cr = <const char *> memchr(colon, c"\r", end - colon)
+            found.append((latin1(line, colon - line), latin1(colon + 2, cr - colon - 2)))
+            line = cr + 2
+        return found
+
+    def serialize(self, start, fields, body=b"", *, bint length=True) -> bytes:
+        """The whole head, and a small body behind it, as it goes to the wire.
+
+        start: what precedes the status, as b"HTTP/1.1 ". fields: the server's own lines, each with
+        its CRLF. length: False leaves Content-Length out (RFC 9110 8.6: 1xx, 204).
+        Raises what the constructor raises if the list `headers` has been changed for the worse,
+        TypeError if start, fields or body is not bytes.
+        """
+        self.settle()
+        need_bytes(start)
+        need_bytes(fields)
+        need_bytes(body)
+        cdef Py_ssize_t status_size = PyUnicode_GET_LENGTH(self.status)
+        cdef Py_ssize_t left_out = 0 if length else self.length_size
+        cdef Py_ssize_t before = self.length_at if left_out else self.size
+        cdef Py_ssize_t after = self.size - before - left_out
+        cdef bytes whole = PyBytes_FromStringAndSize(
+            NULL, PyBytes_GET_SIZE(start) + status_size + 2 + PyBytes_GET_SIZE(fields)
+            + before + after + 2 + PyBytes_GET_SIZE(body))
+        cdef char *to = PyBytes_AS_STRING(whole)
+        to = put(to, PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start))
+        to = put(to, PyUnicode_DATA(self.status), status_size)
+        to = put(to, b"\r\n", 2)
+        to = put(to, PyBytes_AS_STRING(fields), PyBytes_GET_SIZE(fields))
+        to = put(to, self.lines, before)
+        to = put(to, self.lines + before + left_out, after)
+        to = put(to, b"\r\n", 2)
+        put(to, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return whole
+
+
+cdef struct Piece:
+    PyObject *owner             # keeps `data` alive; NULL: constant, or `line`
+    const char *data            # NULL: the bytes are in `line`
+    Py_ssize_t size
+    char line[LONGEST_LINE]
+
+
+cdef inline const char *bytes_of(const Piece *piece) noexcept nogil:
+    if piece.data == NULL:
+        return piece.line
+    return piece.data
+
+
+cdef class OutputBuffer:
+    """Bytes to be sent on a connection and not yet taken by the socket.
+
+    What is written is held by reference, not copied, unless it can change (bytearray, memoryview).
+    """
+
+    cdef Piece *pieces          # malloc'ed at the first write
+    cdef Py_ssize_t first
+    cdef Py_ssize_t count
+    cdef Py_ssize_t capacity
+    cdef Py_ssize_t size        # bytes in all pieces
+
+    def __cinit__(self):
+        self.pieces = NULL
+        self.first = self.count = self.capacity = self.size = 0
+
+    def __dealloc__(self):
+        self.drop(self.size)
+        free(self.pieces)
+
+    def __len__(self) -> int:
+        return self.size
+
+    cdef Piece *append(self, Py_ssize_t size) except NULL:
+        """A new last piece of that size, for the caller to fill in at once."""
+        cdef Piece *piece
+        cdef Py_ssize_t wanted
+        if self.first + self.count == self.capacity:
+            if self.first > self.count:
+                memcpy(self.pieces, self.pieces + self.first, self.count * sizeof(Piece))
+            else:
+                wanted = max(4, 2 * self.count)
+                piece = <Piece *> malloc(wanted * sizeof(Piece))
+                if piece == NULL:
+                    raise MemoryError()
+                if self.count:
+                    memcpy(piece, self.pieces + self.first, self.count * sizeof(Piece))
+                free(self.pieces)
+                self.pieces = piece
+                self.capacity = wanted
+            self.first = 0
+        piece = self.pieces + self.first + self.count
+        self.count += 1
+        self.size += size
+        piece.size = size
+        piece.owner = NULL
+        piece.data = NULL
+        return piece
+
+    cdef int append_bytes(self, bytes data) except -1:
+        cdef Piece *piece = self.append(PyBytes_GET_SIZE(data))
+        Py_INCREF(data)
+        piece.owner = <PyObject *> data
+        piece.data = PyBytes_AS_STRING(data)
+        return 0
+
+    def write(self, data) -> None:
+        """Queue bytes, a bytearray or a memoryview. No system call."""
+        cdef bytes fixed = data if type(data) is bytes else bytes(memoryview(data))
+        if PyBytes_GET_SIZE(fixed):
+            self.append_bytes(fixed)
+
+    def write_chunk(self, data) -> None:
+        """Queue data as one chunk (RFC 9112 7.1); nothing if empty, which would end the body."""
+        cdef bytes fixed = data if type(data) is bytes else bytes(memoryview(data))
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(fixed)
+        cdef char digits[LONGEST_LINE]
+        cdef int used = 0
+        cdef Piece *piece
+        if size == 0:
+            return
+        while size:
+            used += 1
+            digits[LONGEST_LINE - used] = b"0123456789ABCDEF"[size & 15]
+            size >>= 4
+        piece = self.append(used + 2)
+        memcpy(piece.line, digits + LONGEST_LINE - used, used)
+        memcpy(piece.line + used, b"\r\n", 2)
+        self.append_bytes(fixed)
+        self.append(2).data = b"\r\n"
+
+    def end_chunks(self) -> None:
+        """Queue the last chunk and an empty trailer section (RFC 9112 7.1)."""
+        self.append(5).data = b"0\r\n\r\n"
+
+    def flush(self, int fd) -> int:
+        """Send on the non-blocking socket `fd`, again while it takes all that it is given.
+
+        Returns the number of bytes still to be sent. Raises OSError as send(2) does; then nothing
+        more has been sent, and what was not is still there.
+        """
+        cdef Py_ssize_t given = 0
+        cdef ssize_t sent
+        while self.size:
+            sent = self.send_some(fd, &given)
+            if sent < 0:
+                if errno == EINTR:
+                    continue
+                if errno == EAGAIN:
+                    break
+                PyErr_SetFromErrno(OSError)
+            self.drop(sent)
+            if sent < given:
+                break
+        return self.size
+
+    cdef ssize_t send_some(self, int fd, Py_ssize_t *given) noexcept:
+        """One system call with the first pieces; tells how many bytes they had."""
+        cdef Piece *piece = self.pieces + self.first
+        cdef iovec vectors[VECTORS]
+        cdef msghdr message
+        cdef Py_ssize_t place
+        cdef Py_ssize_t count = min(self.count, VECTORS)
+        if count == 1:
+            given[0] = piece.size
+            return send(fd, bytes_of(piece), piece.size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        given[0] = 0
+        for place in range(count):
+            vectors[place].iov_base = <void *> bytes_of(piece + place)
+            vectors[place].iov_len = piece[place].size
+            given[0] += piece[place].size
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = vectors
+        message.msg_iovlen = count
+        return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+    cdef void drop(self, Py_ssize_t size) noexcept:
+        """Drop that many bytes, which must be there, from the front."""
+        cdef Piece *piece
+        self.size -= size
+        while size:
+            piece = self.pieces + self.first
+            if size < piece.size:
+                piece.size -= size
+                if piece.data == NULL:
+                    memmove(piece.line, piece.line + size, piece.size)
+                else:
+                    piece.data += size
+                return
+            size -= piece.size
+            self.first += 1
+            self.count -= 1
+            if piece.owner != NULL:
+                Py_DECREF(<object> piece.owner)
+        if self.count == 0:
+            self.first = 0
+
+    def peek(self, Py_ssize_t size) -> bytes:
+        """The first `size` bytes, or fewer, for a transport that is not a plain socket (TLS)."""
+        cdef Piece *piece = self.pieces + self.first
+        cdef bytes whole
+        cdef char *to
+        cdef Py_ssize_t part
+        size = max(0, min(size, self.size))
+        if self.count and piece.size == size and piece.owner != NULL:
+            whole = <bytes> piece.owner
+            if PyBytes_GET_SIZE(whole) == size:
+                return whole
+        whole = PyBytes_FromStringAndSize(NULL, size)
+        to = PyBytes_AS_STRING(whole)
+        while size:
+            part = min(size, piece.size)
+            to = put(to, bytes_of(piece), part)
+            size -= part
+            piece += 1
+        return whole
+
+    def skip(self, Py_ssize_t size) -> None:
+        """Drop up to `size` bytes from the front: such a transport has taken them."""
+        self.drop(max(0, min(size, self.size)))
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self.drop(self.size)

@@ -34,7 +34,7 @@ def parse_address(netloc: str, default_port: str = DEFAULT_PORT) -> Address:
     scheme, separator, rest = netloc.partition("://")
     scheme = scheme.lower()
     if scheme.startswith("unix:"):
-        return netloc.strip()[len("unix:"):]
+        return netloc.strip()[len("unix:") :]
     if not separator:
         scheme, rest = "tcp", netloc
     if scheme == "unix":
@@ -44,7 +44,9 @@ def parse_address(netloc: str, default_port: str = DEFAULT_PORT) -> Address:
             raise RuntimeError(f"{rest!r} is not a valid file descriptor.")
         return int(rest)
     if scheme != "tcp":
-        raise RuntimeError(f"{netloc!r}: unknown kind of address; known are tcp://, unix: and fd://.")
+        raise RuntimeError(
+            f"{netloc!r}: unknown kind of address; known are tcp://, unix: and fd://."
+        )
     if "/" in rest:
         raise RuntimeError(f"{netloc!r} is a path; write unix:{netloc} for a unix socket.")
     host, port = _split_host(rest, default_port)

@@ -11,10 +11,7 @@ from typing import Any
 
 from cyserve.errors import AppImportError
 
-__all__ = (
-    "KNOWN_WORKERS", "find_object", "get_arity", "import_app", "load_class", "missing_worker",
-    "no_such_worker",
-)
+__all__ = ("KNOWN_WORKERS", "find_object", "get_arity", "import_app", "load_class", "worker_path")
 
 #: gunicorn's short names of worker classes. Those that `cyserve.workers.SUPPORTED_WORKERS` lacks
 #: are refused by name instead of being reported as unknown.
@@ -71,16 +68,14 @@ def _parse_expression(text: str) -> tuple[str, _Call | None]:
     """Split `name` or `name(literals)` into the name and the arguments."""
     if text.isidentifier():
         return text, None
-    import ast
+    import ast  # noqa: PLC0415 - only for factories
 
     try:
         expression = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError):
         expression = None
     if not isinstance(expression, ast.Call):
-        raise AppImportError(
-            f"Failed to parse {text!r} as an attribute name or function call."
-        )
+        raise AppImportError(f"Failed to parse {text!r} as an attribute name or function call.")
     if not isinstance(expression.func, ast.Name):
         raise AppImportError(f"Function reference must be a simple name: {text!r}")
     if any(keyword.arg is None for keyword in expression.keywords):
@@ -110,7 +105,7 @@ def find_object(path: str) -> Any:
     the path leads nowhere; what the user's module raises while it is imported passes through.
     """
     if path.startswith("gunicorn."):
-        path = "cyserve" + path[len("gunicorn"):]
+        path = "cyserve" + path[len("gunicorn") :]
     module_name, dot, attribute = path.rpartition(".")
     if not dot or not module_name:
         raise LookupError(f"{path!r} is not a dotted path MODULE.NAME")
@@ -132,7 +127,7 @@ def load_class(
     """The class that a setting names.
 
     uri: the class itself, a dotted path, a short name, or `egg:DISTRIBUTION#NAME`.
-    default: dotted path that the short name `simple` and an `egg:` without NAME stand for.
+    default: dotted path that the logger name `simple` and an `egg:` without NAME stand for.
     section: entry point group in which `egg:` names are searched.
 
     Raises RuntimeError, one line, if there is none; its `__cause__` is what the user's own
@@ -143,51 +138,38 @@ def load_class(
     try:
         if uri.startswith("egg:"):
             return _load_entry_point(uri, default, section)
-        if uri == "simple":
-            return find_object(default)
-        return find_object(_worker_path(uri) if section == "gunicorn.workers" else uri)
+        if section == "gunicorn.workers":
+            return find_object(worker_path(uri))
+        return find_object(default if uri == "simple" else uri)
     except LookupError as exc:
         raise RuntimeError(f"class uri {uri!r} invalid or not found: {exc}") from None
     except Exception as exc:
         raise RuntimeError(f"class uri {uri!r} invalid or not found: {exc}") from exc
 
 
-def missing_worker(uri: Any) -> str | None:
-    """The short name of a worker class that gunicorn has and this version does not, else None."""
-    supported = _supported_workers()
-    path = str(uri).replace("gunicorn.", "cyserve.", 1)
+def worker_path(uri: str) -> str:
+    """The dotted path of a worker class that may be given by its short name.
+
+    Raises LookupError, one line, for an unknown short name and for a worker class of gunicorn
+    that this version does not have.
+    """
+    supported: dict[str, str] = import_module("cyserve.workers").SUPPORTED_WORKERS
+    path = supported.get(uri, uri).replace("gunicorn.", "cyserve.", 1)
+    has = f"it has {', '.join(supported)}"
     for name, known in KNOWN_WORKERS.items():
         if path in {name, known} and name not in supported:
-            return name
-    return None
-
-
-def _supported_workers() -> dict[str, str]:
-    workers: dict[str, str] = import_module("cyserve.workers").SUPPORTED_WORKERS
-    return workers
-
-
-def _worker_path(uri: str) -> str:
-    supported = _supported_workers()
-    if (missing := missing_worker(uri)) is not None:
-        raise LookupError(no_such_worker(missing))
-    if "." not in uri and uri not in supported:
-        raise LookupError(f"the short names are {', '.join(supported)}")
-    return supported.get(uri, uri)
-
-
-def no_such_worker(name: str) -> str:
-    """What to say about a worker class that `missing_worker` found."""
-    return (
-        f"this version of cyserve does not have the worker class {name} yet; "
-        f"it has {', '.join(_supported_workers())}"
-    )
+            raise LookupError(
+                f"this version of cyserve does not have the worker class {name} yet; {has}"
+            )
+    if path.isidentifier():
+        raise LookupError(f"cyserve has no worker class of this name; {has}")
+    return path
 
 
 def _load_entry_point(uri: str, default: str, section: str) -> Any:
-    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415 - rarely needed
 
-    dist_name, separator, name = uri[len("egg:"):].partition("#")
+    dist_name, separator, name = uri[len("egg:") :].partition("#")
     name = name if separator else default
     try:
         points = distribution(dist_name).entry_points
@@ -205,9 +187,7 @@ def get_arity(function: Any) -> int:
     """
     if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):
         return function.__code__.co_argcount  # the common case, without importing inspect
-    import inspect
+    import inspect  # noqa: PLC0415 - rarely needed
 
     parameters = inspect.signature(function).parameters.values()
-    return sum(
-        1 for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-    )
+    return sum(1 for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD})

@@ -51,11 +51,14 @@ def misspelt(names: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     suspects = [
         name
         for name, value in names.items()
-        if name.islower() and not name.startswith("_") and isinstance(value, int | str | list)
+        if name.islower()
+        and not name.startswith("_")
+        and name not in ABSENT_SETTINGS
+        and isinstance(value, int | str | list)
     ]
     if not suspects:
         return {}
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
     candidates = [*known, *ABSENT_SETTINGS]
     found: dict[str, str] = {}

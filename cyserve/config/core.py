@@ -7,15 +7,16 @@ values at the end of Config.
 """
 
 import os
+import shlex
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cyserve.address import Address, parse_address
 from cyserve.config.absent import unknown_setting
 from cyserve.errors import ConfigError
-from cyserve.importer import load_class, missing_worker, no_such_worker
+from cyserve.importer import load_class, worker_path
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -87,8 +88,10 @@ class Setting:
         if not self.cli:
             return
         shown = self.short or ""
-        default = self.get()
-        note = f"{default}, ${self.env}" if self.env else f"{default}"
+        value = self.get()
+        note = ", ".join(value) if isinstance(value, list) else f"{value}"
+        if self.env:
+            note += f"; env {self.env}"
         options: dict[str, Any] = {
             "dest": self.name,
             "action": self.action or "store",
@@ -136,8 +139,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-class _Parser(ArgumentParser):
-    """An argument parser whose complaint is one line."""
+class CommandLine(ArgumentParser):
+    """An argument parser whose complaint is one line; `source` says where the arguments are."""
 
     source = ""
 
@@ -149,9 +152,10 @@ class _Version(Action):
     """-v: the version and which kernel runs; looked up only when asked for."""
 
     def __call__(self, parser: ArgumentParser, *args: Any) -> NoReturn:
-        from cyserve import __version__, _accel
+        # A kernel that cannot be loaded must not break the import of the settings.
+        from cyserve import __version__, _accel  # noqa: PLC0415
 
-        print(f"{parser.prog} (version {__version__}, {_accel.implementation})")
+        print(f"{parser.prog} (version {__version__}, {_accel.implementation()})")
         parser.exit()
 
 
@@ -183,7 +187,7 @@ class Config:
     def __str__(self) -> str:
         width = max(map(len, self.settings))
         return "\n".join(
-            f"{name:{width}} = {_printable(self.settings[name].value)}"
+            f"{name:{width}} = {_printable(self.settings[name].get())}"
             for name in sorted(self.settings)
         )
 
@@ -211,23 +215,24 @@ class Config:
         setting = self.settings.get(name)
         if setting is None:
             raise unknown_setting(name)
-        kind: Callable[[str], Exception]
         try:
             setting.set(value)
-            return
-        except ConfigError as exc:
-            kind, reason, cause = ConfigError, exc, exc.__cause__
-        except TypeError as exc:
-            kind, reason, cause = TypeError, exc, None
-        except ValueError as exc:
-            kind, reason, cause = ValueError, exc, None
-        raise kind(f"{source}{name} = {shown(value)}: {reason}") from cause
+        except (ConfigError, TypeError, ValueError) as exc:
+            kind = next(k for k in (ConfigError, TypeError, ValueError) if isinstance(exc, k))
+            message = f"{source}{name} = {shown(value)}: {exc}"
+            raise kind(message) from exc.__cause__
 
-    def parser(self) -> ArgumentParser:
+    def parser(self) -> "CommandLine":
         """An argument parser with a flag for every setting that has one."""
-        parser = _Parser(usage=self.usage, prog=self.prog)
-        parser.add_argument("-v", "--version", action=_Version, nargs=0, default=SUPPRESS,
-                            help="show the version and which kernel runs, and exit")
+        parser = CommandLine(usage=self.usage, prog=self.prog)
+        parser.add_argument(
+            "-v",
+            "--version",
+            action=_Version,
+            nargs=0,
+            default=SUPPRESS,
+            help="show the version and which kernel runs, and exit",
+        )
         parser.add_argument("args", nargs="*", help=SUPPRESS)
         groups: dict[str, Any] = {}
         for setting in sorted(self.settings.values(), key=lambda s: s.order):
@@ -237,28 +242,35 @@ class Config:
             setting.add_option(groups.get(title))
         return parser
 
-    def get_cmd_args_from_env(self) -> list[str]:
-        """The arguments in $CYSERVE_CMD_ARGS, or else in $GUNICORN_CMD_ARGS."""
-        import shlex
+    @property
+    def args_variable(self) -> str:
+        """The environment variable that may hold command line arguments."""
+        return next((v for v in CMD_ARGS_VARIABLES if v in self.env_orig), CMD_ARGS_VARIABLES[0])
 
-        for variable in CMD_ARGS_VARIABLES:
-            if variable in self.env_orig:
-                try:
-                    return shlex.split(self.env_orig[variable])
-                except ValueError as exc:
-                    raise ConfigError(f"{variable}: {exc}") from None
-        return []
+    def get_cmd_args_from_env(self) -> list[str]:
+        """The arguments in that variable, split like a shell does. Raises ConfigError."""
+        try:
+            return shlex.split(self.env_orig.get(self.args_variable, ""))
+        except ValueError as exc:
+            raise ConfigError(f"{self.args_variable}: {exc}") from None
+
+    def parse_args_from_env(self) -> Namespace:
+        """The same, parsed. Exits with 2, as for the command line, if they cannot be."""
+        parser = self.parser()
+        parser.source = f"{self.args_variable}: "
+        return parser.parse_args(self.get_cmd_args_from_env())
 
     def validate(self) -> None:
         """Check what only all settings together can tell. Raises ConfigError or RuntimeError."""
         self.address  # noqa: B018
         self.env  # noqa: B018
-        missing = missing_worker(self.worker_class_str)
-        if missing is not None:
-            asked = self.settings["worker_class"].get()
-            if missing_worker(asked) is None:
-                raise ConfigError(f"threads = {self.threads}: {no_such_worker(missing)}")
-            raise ConfigError(f"worker_class = {shown(asked)}: {no_such_worker(missing)}")
+        asked, used = self.settings["worker_class"].get(), self.worker_class_str
+        if isinstance(asked, str):
+            try:
+                worker_path(used)
+            except LookupError as exc:
+                cause = ("worker_class", asked) if asked == used else ("threads", self.threads)
+                raise ConfigError(f"{cause[0]} = {shown(cause[1])}: {exc}") from None
 
     # Values derived from settings.
 
@@ -293,7 +305,13 @@ class Config:
     @property
     def address(self) -> list[Address]:
         """The parsed `bind` addresses. Raises RuntimeError for one that cannot be parsed."""
-        return [parse_address(text) for text in self.bind]
+        parsed = []
+        for text in self.bind:
+            try:
+                parsed.append(parse_address(text))
+            except RuntimeError as exc:
+                raise RuntimeError(f"bind = {shown(text)}: {exc}") from None
+        return parsed
 
     @property
     def uid(self) -> int:
@@ -322,7 +340,9 @@ class Config:
         for text in self.raw_env:
             name, separator, value = text.partition("=")
             if not separator or not name:
-                raise RuntimeError(f"environment setting {text!r} invalid; allowed is NAME=VALUE")
+                raise RuntimeError(
+                    f"raw_env: environment setting {shown(text)} invalid; allowed is NAME=VALUE"
+                )
             pairs[name] = value
         return pairs
 
@@ -330,7 +350,7 @@ class Config:
         """The networks of `forwarded_allow_ips`, without `*`."""
         trusted = self.forwarded_allow_ips
         if self._networks is None or self._networks[0] is not trusted:
-            from ipaddress import ip_network
+            from ipaddress import ip_network  # noqa: PLC0415 - rarely needed
 
             self._networks = trusted, [ip_network(text) for text in trusted if text != "*"]
         return self._networks[1]

@@ -10,9 +10,21 @@ from cyserve.config.core import Setting
 from cyserve.config.validators import validate_callable, validate_post_request
 
 __all__ = (
-    "ChildExit", "NumWorkersChanged", "OnExit", "OnReload", "OnStarting", "PostRequest",
-    "PostWorkerInit", "Postfork", "PreExec", "PreRequest", "Prefork", "WhenReady", "WorkerAbort",
-    "WorkerExit", "WorkerInt",
+    "ChildExit",
+    "NumWorkersChanged",
+    "OnExit",
+    "OnReload",
+    "OnStarting",
+    "PostRequest",
+    "PostWorkerInit",
+    "Postfork",
+    "PreExec",
+    "PreRequest",
+    "Prefork",
+    "WhenReady",
+    "WorkerAbort",
+    "WorkerExit",
+    "WorkerInt",
 )
 
 SECTION = "Server Hooks"

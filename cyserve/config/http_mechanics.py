@@ -14,9 +14,15 @@ from cyserve.config.validators import (
 )
 
 __all__ = (
-    "CasefoldHTTPMethod", "ForwardedAllowIPS", "ForwarderHeaders", "HeaderMap",
-    "PermitObsoleteFolding", "PermitUnconventionalHTTPMethod", "PermitUnconventionalHTTPVersion",
-    "SecureSchemeHeader", "StripHeaderSpaces",
+    "CasefoldHTTPMethod",
+    "ForwardedAllowIPS",
+    "ForwarderHeaders",
+    "HeaderMap",
+    "PermitObsoleteFolding",
+    "PermitUnconventionalHTTPMethod",
+    "PermitUnconventionalHTTPVersion",
+    "SecureSchemeHeader",
+    "StripHeaderSpaces",
 )
 
 SECTION = "Server Mechanics"
@@ -26,11 +32,7 @@ class SecureSchemeHeader(Setting):
     name = "secure_scheme_headers"
     section = SECTION
     validator = validate_dict
-    default = {
-        "X-FORWARDED-PROTOCOL": "ssl",
-        "X-FORWARDED-PROTO": "https",
-        "X-FORWARDED-SSL": "on",
-    }
+    default = {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}
     desc = """\
         Header fields by which a trusted proxy says that its client used https.
 

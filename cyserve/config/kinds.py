@@ -1,5 +1,8 @@
 """The common kinds of settings, so that a declaration says only what is its own."""
 
+from collections.abc import Callable
+from typing import Any
+
 from cyserve.config.core import Setting
 from cyserve.config.validators import (
     validate_bool,
@@ -15,7 +18,7 @@ class Number(Setting):
 
     meta = "INT"
     validator = validate_pos_int
-    type = int
+    type: Callable[[str], Any] = int
 
 
 class Seconds(Setting):

@@ -7,9 +7,21 @@ from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import validate_class, validate_dict
 
 __all__ = (
-    "AccessLog", "AccessLogFormat", "CaptureOutput", "DisableRedirectAccessToSyslog",
-    "EnableStdioInheritance", "ErrorLog", "LogConfig", "LogConfigDict", "LogConfigJson",
-    "LoggerClass", "Loglevel", "Syslog", "SyslogFacility", "SyslogPrefix", "SyslogTo",
+    "AccessLog",
+    "AccessLogFormat",
+    "CaptureOutput",
+    "DisableRedirectAccessToSyslog",
+    "EnableStdioInheritance",
+    "ErrorLog",
+    "LogConfig",
+    "LogConfigDict",
+    "LogConfigJson",
+    "LoggerClass",
+    "Loglevel",
+    "Syslog",
+    "SyslogFacility",
+    "SyslogPrefix",
+    "SyslogTo",
 )
 
 SECTION = "Logging"

@@ -3,8 +3,12 @@
 from cyserve.config.kinds import Number, Seconds
 
 __all__ = (
-    "ClientBodyBufferSize", "ClientBodyTimeout", "ClientHeaderTimeout", "LimitRequestFieldSize",
-    "LimitRequestFields", "LimitRequestLine",
+    "ClientBodyBufferSize",
+    "ClientBodyTimeout",
+    "ClientHeaderTimeout",
+    "LimitRequestFieldSize",
+    "LimitRequestFields",
+    "LimitRequestLine",
 )
 
 SECTION = "Security"

@@ -17,8 +17,20 @@ from cyserve.config.validators import (
 )
 
 __all__ = (
-    "Chdir", "Daemon", "Env", "Group", "Initgroups", "Pidfile", "PreloadApp", "PythonPath",
-    "ReusePort", "Sendfile", "TmpUploadDir", "Umask", "User", "WorkerTmpDir",
+    "Chdir",
+    "Daemon",
+    "Env",
+    "Group",
+    "Initgroups",
+    "Pidfile",
+    "PreloadApp",
+    "PythonPath",
+    "ReusePort",
+    "Sendfile",
+    "TmpUploadDir",
+    "Umask",
+    "User",
+    "WorkerTmpDir",
 )
 
 SECTION = "Server Mechanics"

@@ -6,7 +6,9 @@ changes anything outside itself.
 """
 
 import functools
+import grp
 import os
+import pwd
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +17,22 @@ from cyserve.importer import find_object, get_arity
 from cyserve.paths import launch_directory
 
 __all__ = (
-    "auto_int", "validate_bool", "validate_callable", "validate_chdir", "validate_choice",
-    "validate_class", "validate_dict", "validate_group", "validate_list_string",
-    "validate_pos_int", "validate_post_request", "validate_seconds", "validate_string",
-    "validate_string_to_addr_list", "validate_string_to_list", "validate_user",
+    "auto_int",
+    "validate_bool",
+    "validate_callable",
+    "validate_chdir",
+    "validate_choice",
+    "validate_class",
+    "validate_dict",
+    "validate_group",
+    "validate_list_string",
+    "validate_pos_int",
+    "validate_post_request",
+    "validate_seconds",
+    "validate_string",
+    "validate_string_to_addr_list",
+    "validate_string_to_list",
+    "validate_user",
 )
 
 _WHOLE_NUMBER = "allowed is a whole number, 0 or more"
@@ -126,7 +140,7 @@ def validate_string_to_addr_list(val: Any) -> list[str]:
     for item in items:
         if item in {"*", "127.0.0.1", "::1"}:
             continue
-        from ipaddress import ip_network
+        from ipaddress import ip_network  # noqa: PLC0415 - rarely needed
 
         try:
             ip_network(item)
@@ -208,8 +222,6 @@ def validate_user(val: Any) -> int:
         raise TypeError("allowed is the name or number of a user")
     if val.isdecimal():
         return int(val)
-    import pwd
-
     try:
         return pwd.getpwnam(val).pw_uid
     except KeyError:
@@ -226,8 +238,6 @@ def validate_group(val: Any) -> int:
         raise TypeError("allowed is the name or number of a group")
     if val.isdecimal():
         return int(val)
-    import grp
-
     try:
         return grp.getgrnam(val).gr_gid
     except KeyError:

@@ -5,9 +5,18 @@ from cyserve.config.kinds import Number, Seconds
 from cyserve.config.validators import validate_choice, validate_class
 
 __all__ = (
-    "BootTimeout", "GracefulTimeout", "HttpParser", "Keepalive", "MaxRequests",
-    "MaxRequestsJitter", "SendTimeout", "Timeout", "WorkerClass", "WorkerConnections",
-    "WorkerThreads", "Workers",
+    "BootTimeout",
+    "GracefulTimeout",
+    "HttpParser",
+    "Keepalive",
+    "MaxRequests",
+    "MaxRequestsJitter",
+    "SendTimeout",
+    "Timeout",
+    "WorkerClass",
+    "WorkerConnections",
+    "WorkerThreads",
+    "Workers",
 )
 
 SECTION = "Worker Processes"

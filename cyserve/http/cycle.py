@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from cyserve._errors import NoMoreData, ParseException
+from cyserve._errors import ParseException
 from cyserve.http.environ import make_environ
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.request import Request
@@ -105,7 +105,7 @@ class Cycle:
                 transport.discard()  # the client must see that the answer is cut short
             self.log.exception("Error handling request")
         else:
-            if isinstance(exc, (ParseException, NoMoreData)):
+            if isinstance(exc, ParseException):
                 peer = peer_name(req.connection.address)
                 self.log.warning("Invalid request from ip=%s: %s", peer, exc)
             else:

@@ -7,7 +7,7 @@ Nothing here logs or sends: callers do.
 from html import escape
 
 from cyserve._errors import *  # noqa: F403  (this page exists to re-export them)
-from cyserve._errors import NoMoreData, ParseException
+from cyserve._errors import ParseException
 
 _PAGE = """<html>
   <head>
@@ -37,13 +37,13 @@ def error_response(status: int, reason: str, message: str = "") -> bytes:
 
 def status_for(exc: BaseException) -> str:
     """The status line's text for an exception: its own, or 500 for anything unknown."""
-    if isinstance(exc, (NoMoreData, ParseException)):
+    if isinstance(exc, ParseException):
         return f"{exc.status} {exc.reason}"
     return "500 Internal Server Error"
 
 
 def response_for(exc: BaseException) -> bytes:
     """The error response that an exception asks for: its own, or 500 for anything unknown."""
-    if isinstance(exc, (NoMoreData, ParseException)):
+    if isinstance(exc, ParseException):
         return error_response(exc.status, exc.reason, exc.page_message)
     return error_response(500, "Internal Server Error")

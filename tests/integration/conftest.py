@@ -2,7 +2,7 @@
 
 A test asks for `start_server` (its own servers) or defines a module-scoped server on
 `start_module_server`. A failing test shows the command, the directory (kept by pytest) and the log
-of every server that runs at that moment.
+of the servers it uses.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))   # harness and http_client are no package
 
-import harness  # noqa: E402
-from harness import Server  # noqa: E402
+import harness
+from harness import Server
 
 StartServer = Callable[..., Server]
 
@@ -73,6 +73,8 @@ def http_server(start_module_server: StartServer, kernel: str | None) -> Server:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
     if report.failed:
+        given = list(getattr(item, "funcargs", {}).values())
         for server in harness.LIVE:
-            report.sections.append((f"server {server.pid}", server.evidence()))
+            if server in given or server.directory.parent in given:   # its own, not the module's
+                report.sections.append((f"server {server.pid}", server.evidence()))
     return report

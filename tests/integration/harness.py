@@ -109,7 +109,7 @@ def is_oracle() -> bool:
 
 
 def differs(what_gunicorn_does: str) -> pytest.MarkDecorator:
-    """Marks a test of behaviour that differs from gunicorn's on purpose: not run against gunicorn."""
+    """Marks a test of a deliberate difference from gunicorn: not run against gunicorn."""
     return pytest.mark.skipif(is_oracle(), reason=f"gunicorn {what_gunicorn_does}")
 
 

@@ -1,4 +1,4 @@
-"""Request bodies: big, chunked, read in every way, and cut short. Response bodies: big, slowly read.
+"""Bodies: of requests (big, chunked, read in every way, cut short), of responses (big, read slowly).
 
 The body that is cut short matters most: an upload that lost its end must never look complete.
 """
@@ -8,7 +8,6 @@ import json
 import random
 
 import pytest
-
 from harness import differs
 from http_client import Client, chunked, request_bytes
 

@@ -7,7 +7,6 @@ the worker unharmed.
 import re
 
 import pytest
-
 from harness import differs
 from http_client import Client, chunked, request, request_bytes
 
@@ -171,7 +170,8 @@ def test_expect_when_the_client_does_not_wait(http_server):
 
 def test_expect_is_ignored_for_1_0(http_server):
     with http_server.connect() as client:
-        client.send(b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+        client.send(b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\n")
+        client.send(b"Content-Length: 5\r\n\r\nhello")
         response = client.read_response()
         assert (response.status, response.body) == (200, b"hello")
 

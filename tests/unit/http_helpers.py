@@ -74,7 +74,9 @@ class Peer:
     sent: bytes that the client has sent already; changes: settings other than the defaults.
     """
 
-    def __init__(self, sent: bytes = b"", address: Any = ("127.0.0.1", 4711), **changes: Any) -> None:
+    def __init__(
+        self, sent: bytes = b"", address: Any = ("127.0.0.1", 4711), **changes: Any
+    ) -> None:
         ours, self.client = socket.socketpair()
         ours.setblocking(False)
         self.client.settimeout(10)
@@ -95,6 +97,7 @@ class Peer:
 
     def received(self) -> bytes:
         """Everything that the server has sent, after closing its end."""
+        self.transport.flush()
         self.transport.close()
         pieces = []
         while piece := self.client.recv(65536):

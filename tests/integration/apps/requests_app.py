@@ -78,7 +78,8 @@ def by_read(environ, start_response):
 
 @route
 def by_sized_read(environ, start_response):
-    return answer(start_response, summary(list(iter(lambda: environ["wsgi.input"].read(60000), b""))))
+    pieces = iter(lambda: environ["wsgi.input"].read(60000), b"")
+    return answer(start_response, summary(list(pieces)))
 
 
 @route

@@ -1,0 +1,326 @@
+"""Applications: combine the sources of settings, then run the server.
+
+An application subclass says where the settings come from (`load_config`) and what is served
+(`load`). Order of the sources, a later one wins: defaults with their environment variables, config
+file, $CYSERVE_CMD_ARGS or else $GUNICORN_CMD_ARGS, command line.
+
+Only `do_load_config` and `run` may end the process; `reload` must leave everything as it was when
+it fails, because a master with working workers depends on it.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import SourcelessFileLoader
+from types import CodeType, ModuleType
+from typing import Any, NoReturn
+
+from cyserve.config import Config, get_default_config_file
+from cyserve.config.absent import ABSENT_SETTINGS, misspelt, unknown_setting
+from cyserve.errors import AppImportError, ConfigError
+
+__all__ = ("Application", "BaseApplication")
+
+#: The config file runs as a module of this name.
+CONFIG_MODULE = "__config__"
+
+#: What bad settings raise, each with a line that says enough.
+_FORESEEN = (
+    AppImportError, AttributeError, ConfigError, ImportError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+
+
+class BaseApplication:
+    """An application that is served from one's own program.
+
+    Subclasses define `load_config`, which calls `self.cfg.set(name, value)`, and `load`, which
+    returns the WSGI callable. `BaseApplication(usage, prog)` loads the settings at once, so what
+    `load_config` needs must be set before `super().__init__()`.
+    """
+
+    cfg: Config
+    _config_module = CONFIG_MODULE  # name of the module that the settings were imported from
+
+    def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
+        self.usage = usage
+        self.prog = prog
+        self.callable: Any = None
+        self.logger: Any = None
+        self.do_load_config()
+
+    def do_load_config(self) -> None:
+        """Load the settings; on failure say why in one line and exit with 1."""
+        try:
+            self.load_default_config()
+            self.load_config()
+        except Exception as exc:
+            stop(exc)
+
+    def load_default_config(self) -> None:
+        """Begin with the defaults."""
+        self.cfg = Config(self.usage, prog=self.prog)
+
+    def init(self, parser: ArgumentParser, opts: Namespace, args: list[str]) -> Any:
+        """Look at the command line; may return a dict of settings. For subclasses."""
+        raise NotImplementedError
+
+    def load(self) -> Any:
+        """Return the WSGI callable. For subclasses."""
+        raise NotImplementedError
+
+    def load_config(self) -> None:
+        """Set what the sources of this application say. For subclasses."""
+        raise NotImplementedError
+
+    def reload(self) -> None:
+        """Read the settings again.
+
+        Raises ConfigError if that fails; then cfg, the working directory and sys.path are as
+        before. The text is one line; `__cause__` is set if the user's own code failed.
+        """
+        with self._restored_on_failure():
+            try:
+                self.load_default_config()
+                self.load_config()
+            except ConfigError:
+                raise
+            except Exception as exc:
+                raise ConfigError(str(exc)) from exc.__cause__
+            except SystemExit as exc:
+                raise ConfigError(f"the configuration asked to exit with {exc.code!r}") from None
+
+    @contextmanager
+    def _restored_on_failure(self) -> Iterator[None]:
+        """Put back what loading the settings changes, if the block raises."""
+        attributes = self.__dict__.copy()
+        directory, path = os.getcwd(), sys.path.copy()
+        modules = {name: sys.modules.get(name) for name in (CONFIG_MODULE, self._config_module)}
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
+            os.chdir(directory)
+            sys.path[:] = path
+            for name, module in modules.items():
+                sys.modules.pop(name, None)
+                if module is not None:
+                    sys.modules[name] = module
+            raise
+
+    def wsgi(self) -> Any:
+        """The WSGI callable, loaded at the first call."""
+        if self.callable is None:
+            self.callable = self.load()
+        return self.callable
+
+    def run(self) -> None:
+        """Serve until told to stop. Does not return normally: the master exits the process."""
+        from cyserve.arbiter import Arbiter  # noqa: PLC0415
+
+        try:
+            Arbiter(self).run()
+        except (RuntimeError, ConfigError, AppImportError) as exc:
+            stop(exc)
+
+
+class Application(BaseApplication):
+    """An application whose settings come from files, the environment and the command line."""
+
+    def chdir(self) -> None:
+        """Enter the directory of the setting `chdir` and search modules there first."""
+        os.chdir(self.cfg.chdir)
+        if self.cfg.chdir not in sys.path:
+            sys.path.insert(0, self.cfg.chdir)
+
+    def get_config_from_filename(self, filename: str) -> dict[str, Any]:
+        """Run a config file and return its names.
+
+        filename: path; relative to the current directory.
+
+        Raises ConfigError if there is no such file or it fails.
+        """
+        if not os.path.exists(filename):
+            raise ConfigError(f"config file {filename!r} doesn't exist")
+        if os.path.splitext(filename)[1] not in {".py", ".pyc"}:
+            print(
+                f"Warning: config file {filename!r} should have a valid Python extension",
+                file=sys.stderr,
+            )
+        module = ModuleType(CONFIG_MODULE)
+        module.__file__ = path = os.path.abspath(filename)  # stays right when `chdir` is entered
+        sys.modules[CONFIG_MODULE] = module
+        try:
+            exec(_read_code(path), module.__dict__)  # noqa: S102 - that is what it is for
+        except Exception as exc:
+            raise ConfigError(f"Failed to read config file: {filename}") from exc
+        return vars(module)
+
+    def get_config_from_module_name(self, module_name: str) -> dict[str, Any]:
+        """Import a module of settings and return its names.
+
+        A module that was imported here before is imported afresh, so that a reload sees changes.
+        Raises ConfigError if that fails.
+        """
+        if module_name == self._config_module:
+            sys.modules.pop(module_name, None)
+        try:
+            module = importlib.import_module(module_name)
+        except Exception as exc:
+            raise ConfigError(f"Failed to read config module: {module_name}") from exc
+        self._config_module = module_name
+        return vars(module)
+
+    def load_config_from_module_name_or_filename(self, location: str) -> dict[str, Any]:
+        """Apply the settings at PATH, file:PATH or python:MODULE and return all names there."""
+        if location.startswith("python:"):
+            source = location[len("python:") :]
+            names = self.get_config_from_module_name(source)
+        else:
+            source = location.removeprefix("file:")
+            names = self.get_config_from_filename(source)
+        settings = self.cfg.settings
+        for name, value in names.items():
+            if name in settings:
+                self._apply(f"{source}: ", name, value)
+        others = {name: value for name, value in names.items() if name not in settings}
+        self._check_other_names(source, others)
+        return names
+
+    def load_config_from_file(self, filename: str) -> dict[str, Any]:
+        """Apply the settings of a config file, see load_config_from_module_name_or_filename."""
+        return self.load_config_from_module_name_or_filename(filename)
+
+    def load_config(self) -> None:
+        """Combine all sources, enter the directory and check the whole."""
+        parser = self.cfg.parser()
+        args = parser.parse_args()
+        for name, value in (self.init(parser, args, args.args) or {}).items():
+            self.cfg.set(name.lower(), value)
+        self.chdir()  # to the launch directory, where relative paths begin, on a reload too
+        env_args = self.cfg.parse_args_from_env()
+        location = args.config or env_args.config or get_default_config_file()
+        if location:
+            self.load_config_from_file(location)
+        self._apply_args(f"{self.cfg.args_variable}: ", env_args)
+        self._apply_args("", args)
+        self.chdir()
+        self.cfg.validate()
+        self._select_kernel()
+
+    def _apply_args(self, source: str, args: Namespace) -> None:
+        for name, value in vars(args).items():
+            if value is not None and name != "args":
+                self._apply(source, name.lower(), value)
+
+    def _apply(self, source: str, name: str, value: Any) -> None:
+        try:
+            self.cfg.set(name, value)
+        except (AttributeError, ConfigError, TypeError, ValueError) as exc:
+            raise ConfigError(f"{source}{exc}") from exc.__cause__
+
+    def _check_other_names(self, source: str, others: dict[str, Any]) -> None:
+        """Refuse settings that this version lacks, and point at names that look misspelt."""
+        for name in sorted(ABSENT_SETTINGS & others.keys()):
+            # None and False ask for nothing that could be missing.
+            if others[name] is not None and others[name] is not False:
+                raise ConfigError(f"{source}: {unknown_setting(name)}")
+        for name, meant in misspelt(others, self.cfg.settings).items():
+            print(
+                f"Warning: {source}: there is no setting {name!r}; did you mean {meant!r}?",
+                file=sys.stderr,
+            )
+
+    def _select_kernel(self) -> None:
+        """Choose the compiled kernel or its twin, as the setting http_parser says."""
+        wanted = self.cfg.http_parser
+        try:
+            # Here, so that a kernel that cannot be loaded is an error of the configuration.
+            from cyserve import _accel  # noqa: PLC0415
+
+            _accel.select(wanted)
+        except ImportError as exc:
+            raise ConfigError(f"http_parser = {wanted!r}: {exc}") from None
+
+    def run(self) -> None:
+        """Do what the settings ask for: print, check, or serve. Ends the process."""
+        if self.cfg.print_config:
+            print(self.cfg, flush=True)
+        if self.cfg.print_config or self.cfg.check_config:
+            self._check()
+        if self.cfg.worker_tmp_dir is not None:
+            print(
+                "Note: worker_tmp_dir is not needed: workers show in shared memory that they live",
+                file=sys.stderr,
+            )
+        if self.cfg.daemon:
+            from cyserve.process import daemonize  # noqa: PLC0415 - rarely needed
+
+            daemonize(self.cfg.enable_stdio_inheritance)
+        self._extend_path()
+        super().run()
+
+    def _check(self) -> NoReturn:
+        """Load the application as a worker would, and exit: 0 if it can be served, else 1."""
+        os.environ.update(self.cfg.env)
+        self._extend_path()
+        try:
+            self.load()
+        except AppImportError as exc:
+            print(f"Error while loading the application: {exc}", file=sys.stderr)
+            sys.exit(1)
+        except Exception as exc:
+            print("Error while loading the application:", file=sys.stderr)
+            print_user_traceback(exc)
+            sys.exit(1)
+        sys.exit(0)
+
+    def _extend_path(self) -> None:
+        """Let modules be found in the directories of the setting `pythonpath`."""
+        for entry in (self.cfg.pythonpath or "").split(","):
+            path = os.path.abspath(entry.strip())
+            if entry.strip() and path not in sys.path:
+                sys.path.insert(0, path)
+
+
+def stop(exc: BaseException) -> NoReturn:
+    """Say in one line why the server cannot start, and exit with 1.
+
+    A traceback follows only if the user's own code failed, or for an error nobody thought of.
+    """
+    print(f"Error: {str(exc) or type(exc).__name__}", file=sys.stderr)
+    unforeseen = None if isinstance(exc, _FORESEEN) else exc
+    if (failure := exc.__cause__ or unforeseen) is not None:
+        print_user_traceback(failure)
+    sys.exit(1)
+
+
+def print_user_traceback(exc: BaseException) -> None:
+    """Print a traceback to stderr, without the frames of the server before the user's own."""
+    trace = exc.__traceback__
+    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    traceback.print_exception(type(exc), exc, trace, file=sys.stderr)
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith(("<frozen importlib", _PACKAGE)) or filename == importlib.__file__
+
+
+def _read_code(filename: str) -> CodeType:
+    """The code of a config file. Not the import system's way: that caches bytecode by the second,
+    and a file changed twice within one would be read wrongly."""
+    if filename.endswith(".pyc"):
+        code = SourcelessFileLoader(CONFIG_MODULE, filename).get_code(CONFIG_MODULE)
+        if code is None:
+            raise ImportError(f"{filename} holds no code")
+        return code
+    with open(filename, "rb") as file:
+        return compile(file.read(), filename, "exec", dont_inherit=True)
