@@ -98,8 +98,10 @@ def hey(url: str, requests: int, clients: int) -> dict[int, int]:
 class Browser:
     """Keeps cookies, follows redirects and submits forms with Django's CSRF token."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, scheme: str = "http") -> None:
+        """scheme: what the page was reached by, as the user sees it (nginx plays the TLS end)."""
         self.base_url = base_url
+        self.origin = scheme + base_url.removeprefix("http")
         self.cookies = CookieJar()
         self.opener = urllib.request.build_opener(
             urllib.request.HTTPCookieProcessor(self.cookies), urllib.request.ProxyHandler({})
@@ -112,7 +114,7 @@ class Browser:
 
     def post(self, path: str, data: bytes, content_type: str) -> bytes:
         """Posts a body; returns the body of the page that it leads to."""
-        headers = {"Content-Type": content_type, "Referer": self.base_url + path}
+        headers = {"Content-Type": content_type, "Origin": self.origin}
         request = urllib.request.Request(self.base_url + path, data, headers)
         with self.opener.open(request, timeout=30) as response:
             return bytes(response.read())
