@@ -209,7 +209,7 @@ def test_a_busy_address_may_become_free(listen, monkeypatch):
 
 
 def test_an_address_that_is_not_ours(caplog):
-    with pytest.raises(OSError, match="") as info:
+    with pytest.raises(OSError, match="assign") as info:
         sock.open_listener(("192.0.2.1", 0), settings(), LOG)
     assert info.value.errno == errno.EADDRNOTAVAIL
     sock.report(info.value, ("192.0.2.1", 0), LOG)
