@@ -7,10 +7,11 @@ Rules of this file
 - What needs a decision beyond the grammar is only classified (`RequestHead.flags`).
 - Every verdict is the same wherever the bytes were split, and all work is linear.
 - Every pointer walks between a start and an end; compare before you read.
-- What is rare is left to the functions of `_grammar`, which the twin uses for everything.
+- It reads heads that are plainly good. Any other one, once complete, is judged by the reader of
+  `_grammar`, with which the twin reads them all: what is odd is decided in one place.
 - `_pyparser.py` is the reference. Change both or neither.
 
-Over 500 lines because the twin's few string methods are loops here, and a kernel is one module.
+Over 500 lines because the twin's string methods are loops here, and a kernel is one module.
 """
 
 cimport cython
@@ -19,23 +20,15 @@ from cpython.dict cimport PyDict_Copy, PyDict_Size
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memchr, memcmp, memcpy, memmove
+from libc.stdlib cimport calloc, free
+from libc.string cimport memchr, memcmp, memcpy
 
 from cyserve._io cimport InputBuffer
 
 from cyserve import _grammar
 from cyserve._errors import (
-    ChunkMissingTerminator,
-    InvalidChunkExtension,
-    InvalidChunkSize,
-    InvalidHeader,
-    InvalidHeaderName,
-    InvalidRequestLine,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ObsoleteFolding,
-    ParseException,
+    ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize, InvalidHeader,
+    InvalidRequestLine, LimitRequestHeaders, LimitRequestLine, ParseException,
 )
 
 cdef extern from "Python.h":
@@ -61,12 +54,9 @@ cdef enum:  # byte classes
 cdef enum Role:  # fields that frame the message
     ORDINARY, HOST, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION
 
-cdef enum Fault:
-    NO_FAULT, INCOMPLETE, TOO_MANY, TOO_LARGE, MALFORMED, FOLDED, BAD_VALUE, REPEATED, NO_MEMORY
-
 cdef enum:
     MAX_HEAD = 1 << 30
-    SPANS = 40       # fields for which a head needs no memory beside its own
+    SPANS = 48   # a head with more fields than that is not plainly good
 
 cdef unsigned char classes[256]
 cdef signed char hex_values[256]
@@ -76,10 +66,7 @@ cdef dict ROLES = {
 }
 cdef tuple METHODS = _grammar.METHODS
 cdef tuple VERSIONS = tuple([(1, minor) for minor in range(10)])
-cdef tuple PROTOCOLS = tuple([f"HTTP/1.{minor}" for minor in range(10)])
-cdef object environ_key = _grammar.environ_key
 cdef int HAS_UNDERSCORE = _grammar.HAS_UNDERSCORE
-cdef int HAS_CODINGS = _grammar.HAS_CODINGS
 
 
 cdef void build_tables():
@@ -109,26 +96,10 @@ cdef struct Field:  # a field name for which everything is ready
     int flags
     int role
 
-cdef struct Limits:
-    Py_ssize_t line, fields, field, section
-    bint fold, strip
-    Field *table
-    size_t slots     # of the table, less one
-
 cdef struct Span:  # a field of a head; places are offsets from the request line
     const Field *field
     uint32_t name, name_size, value, value_size
-    uint32_t high    # not 0: there are bytes above 0x7f
-
-cdef struct Fields:
-    Span *spans
-    Py_ssize_t count, capacity
-    int flags
-    int seen              # bits 1 << role
-    Py_ssize_t length     # which one is Content-Length
-    bint chunked, codings, close, keep, options
-    Fault fault
-    const char *fault_at  # the start of the line
+    bint high    # there are bytes above 0x7f
 
 
 cdef class HeadRules:
@@ -154,8 +125,11 @@ cdef class HeadRules:
     cdef readonly bint permit_unconventional_http_version
     cdef readonly bint casefold_http_method
     cdef readonly tuple scheme_headers
-    cdef Limits limits
-    cdef list kept  # what the table points to
+    cdef readonly dict known_fields
+    cdef Py_ssize_t section_limit
+    cdef Field *table
+    cdef size_t slots   # of the table, less one
+    cdef list kept      # what the table points to
 
     def __init__(
         self, *,
@@ -169,7 +143,7 @@ cdef class HeadRules:
         casefold_http_method: bool = False,
         scheme_headers: tuple[str, ...] = (),
     ) -> None:
-        if self.limits.table != NULL:
+        if self.table != NULL:
             raise TypeError("rules are made once")
         most_fields = _grammar.MAX_FIELDS
         self.limit_request_line = min(limit_request_line or MAX_HEAD, MAX_HEAD)
@@ -181,40 +155,36 @@ cdef class HeadRules:
         self.permit_unconventional_http_version = permit_unconventional_http_version
         self.casefold_http_method = casefold_http_method
         self.scheme_headers = scheme_headers
-        self.limits.line = self.limit_request_line
-        self.limits.fields = self.limit_request_fields
-        self.limits.field = self.limit_request_field_size
-        self.limits.section = min(
+        self.known_fields = _grammar.known_fields(scheme_headers)
+        self.section_limit = min(
             self.limit_request_fields * (self.limit_request_field_size + 2) + 4, MAX_HEAD)
-        self.limits.fold = permit_obsolete_folding
-        self.limits.strip = strip_header_spaces
-        self.build_table({*_grammar.COMMON_FIELDS, *scheme_headers})
+        self.build_table(dict(self.known_fields.values()))
 
     def __dealloc__(self):
-        free(self.limits.table)
+        free(self.table)
 
-    cdef int build_table(self, set names) except -1:
+    cdef int build_table(self, dict names) except -1:
         cdef Field *field
         cdef size_t slots = 256
         while slots < 3 * <size_t> len(names):
             slots *= 2
-        self.limits.table = <Field *> calloc(slots, sizeof(Field))
-        if self.limits.table == NULL:
+        self.table = <Field *> calloc(slots, sizeof(Field))
+        if self.table == NULL:
             raise MemoryError()
-        self.limits.slots = slots - 1
+        self.slots = slots - 1
         self.kept = []
-        for upper in names:
+        for upper, flags in names.items():
             name = upper.lower().encode("latin-1")
             mask = bytes([0xDF if byte in _grammar.ALPHA else 0xFF for byte in name])
-            key = environ_key(upper)
+            key = _grammar.environ_key(upper)
             self.kept.append((upper, name, mask, key))
-            field = slot_of(&self.limits, <const unsigned char *> name, len(name))
+            field = slot_of(self, <const unsigned char *> name, len(name))
             field.name = name
             field.mask = mask
             field.size = len(name)
             field.upper = <PyObject *> upper
             field.key = <PyObject *> key
-            field.flags = _grammar.field_flags(upper, self.scheme_headers)
+            field.flags = flags & ~_grammar.FRAMES
             field.role = ROLES.get(upper, ORDINARY)
         return 0
 
@@ -243,7 +213,7 @@ cdef inline bint same_name(
 
 
 cdef inline Field *slot_of(
-    const Limits *limits, const unsigned char *name, Py_ssize_t size
+    HeadRules rules, const unsigned char *name, Py_ssize_t size
 ) noexcept nogil:
     """The slot of a name that is not empty, or the empty slot where it belongs."""
     cdef size_t slot = (
@@ -252,7 +222,7 @@ cdef inline Field *slot_of(
     )
     cdef Field *field
     while True:
-        field = &limits.table[slot & limits.slots]
+        field = &rules.table[slot & rules.slots]
         if not field.size or field.size == size and same_name(field, name, size):
             return field
         slot += 1
@@ -290,15 +260,12 @@ cdef inline const char *value_end(
     return at
 
 
-cdef inline const char *name_end(
-    const char *at, const char *end, int *flags
-) noexcept nogil:
-    """The first byte that a field name cannot hold, or `end`."""
+cdef inline bint is_name(const char *at, const char *end, int *flags) noexcept nogil:
     while at < end and classes[<unsigned char> at[0]] & IN_TOKEN:
         if at[0] == c"_":
             flags[0] |= HAS_UNDERSCORE
         at += 1
-    return at
+    return at == end
 
 
 cdef inline str latin1(const char *start, Py_ssize_t size, bint high=True):
@@ -333,184 +300,24 @@ cdef str unquote(str path):
     return PyUnicode_DecodeLatin1(decoded, out - <char *> decoded, NULL)
 
 
-# -- fields, of a head or of a trailer section -----------------------------------------------------
-
-cdef inline const char *fail(Fields *fields, Fault fault, const char *at) noexcept nogil:
-    fields.fault = fault
-    fields.fault_at = at
-    return NULL
-
-
-cdef bint grow(Fields *fields) noexcept nogil:
-    """Room for more spans, which leave the head's own memory. False: there is no memory."""
-    cdef Span *spans = <Span *> malloc(2 * fields.capacity * sizeof(Span))
-    if spans == NULL:
-        return False
-    memcpy(spans, fields.spans, fields.count * sizeof(Span))
-    if fields.capacity > SPANS:
-        free(fields.spans)
-    fields.spans = spans
-    fields.capacity *= 2
-    return True
-
-
-cdef const char *unfold(
-    Span *span, char *out, const char *at, const char *end, const char *base
-) noexcept nogil:
-    """Join the continuation lines at `at` to the value that ends at `out`, in place.
-
-    Returns where they end, NULL for a byte that does not belong there.
-    """
-    cdef const char *start
-    cdef const char *stop
-    cdef uint64_t high = 0
-    while at < end and is_blank(at[0]):
-        start = at
-        stop = value_end(at, end, &high)
-        if end - stop < 2 or stop[0] != c"\r" or stop[1] != c"\n":
-            return NULL
-        at = stop + 2
-        while start < stop and is_blank(start[0]):
-            start += 1
-        while stop > start and is_blank(stop[-1]):
-            stop -= 1
-        out[0] = c" "
-        memmove(out + 1, start, stop - start)
-        out += 1 + (stop - start)
-    start = base + span.value
-    while out > start and is_blank(out[-1]):
-        out -= 1
-    while start < out and is_blank(start[0]):
-        start += 1
-    span.value = <uint32_t> (start - base)
-    span.value_size = <uint32_t> (out - start)
-    span.high |= high & 0x8080808080808080ULL != 0
-    return at
-
-
-cdef inline bint note(
-    Fields *fields, const Field *field, const char *value, Py_ssize_t size
-) noexcept nogil:
-    """Take notice of a field that frames the message. False: it must not come again."""
-    cdef int seen = fields.seen & 1 << field.role
-    fields.seen |= 1 << field.role
-    if field.role == CONNECTION:
-        if is_word(value, size, b"close"):
-            fields.close = True
-        elif is_word(value, size, b"keep-alive"):
-            fields.keep = True
-        else:
-            fields.options = True
-        return True
-    if field.role == TRANSFER_ENCODING:
-        if seen or not is_word(value, size, b"chunked"):
-            fields.codings = True
-        fields.chunked = True
-        return True
-    if field.role == CONTENT_LENGTH:
-        fields.length = fields.count
-    return not seen
-
-
-cdef const char *read_fields(
-    Fields *fields, const char *at, const char *end, const char *base, const Limits *limits
-) noexcept nogil:
-    """Read field lines up to the empty line and return its end, or NULL for a fault."""
-    cdef const char *line
-    cdef const char *colon
-    cdef const char *stop
-    cdef const Field *field
-    cdef Span *span
-    cdef uint64_t high
-    cdef int flags
-    while True:
-        if end - at < 2:
-            return fail(fields, INCOMPLETE, at)
-        if at[0] == c"\r" and at[1] == c"\n":
-            return at + 2
-        line = at
-        if fields.count == limits.fields:
-            return fail(fields, TOO_MANY, line)
-        if fields.count == fields.capacity and not grow(fields):
-            return fail(fields, NO_MEMORY, line)
-        span = &fields.spans[fields.count]
-        if fields.count and is_blank(at[0]):
-            return fail(fields, FOLDED, base + span[-1].name)
-        colon = <const char *> memchr(at, c":", end - at)
-        if colon == NULL or colon == at:
-            return fail(fields, MALFORMED, line)
-        stop = colon
-        while limits.strip and stop > at and is_blank(stop[-1]):
-            stop -= 1
-        if stop == at:
-            return fail(fields, MALFORMED, line)
-        field = slot_of(limits, <const unsigned char *> at, stop - at)
-        flags = field.flags
-        if not field.size:
-            field = NULL
-            if name_end(at, stop, &flags) != stop:
-                return fail(fields, MALFORMED, line)
-        span.field = field
-        span.name = <uint32_t> (at - base)
-        span.name_size = <uint32_t> (stop - at)
-
-        at = colon + 1
-        while at < end and is_blank(at[0]):
-            at += 1
-        high = 0
-        stop = value_end(at, end, &high)
-        if end - stop < 2:
-            return fail(fields, INCOMPLETE, line)
-        if stop[0] != c"\r" or stop[1] != c"\n":
-            return fail(fields, BAD_VALUE, line)
-        span.value = <uint32_t> (at - base)
-        at = stop + 2
-        while stop > base + span.value and is_blank(stop[-1]):
-            stop -= 1
-        span.value_size = <uint32_t> (stop - base) - span.value
-        span.high = high & 0x8080808080808080ULL != 0
-        if limits.fold and at < end and is_blank(at[0]):
-            at = unfold(span, <char *> stop, at, end, base)
-            if at == NULL:
-                return fail(fields, BAD_VALUE, line)
-        if at - line > limits.field:
-            return fail(fields, TOO_LARGE, line)
-        fields.flags |= flags
-        if field != NULL and field.role:
-            if not note(fields, field, base + span.value, span.value_size):
-                return fail(fields, REPEATED, line)
-        fields.count += 1
-
-
-cdef int raise_fault(Fields *fields, const char *end, HeadRules rules) except -1:
-    """Raise what a fault means. The section is complete: its lines end with CRLF."""
-    if fields.fault == NO_MEMORY:
-        raise MemoryError()
-    if fields.fault == TOO_MANY:
-        raise LimitRequestHeaders(_grammar.TOO_MANY_FIELDS)
-    if fields.fault == TOO_LARGE:
-        raise LimitRequestHeaders(_grammar.FIELD_TOO_LARGE)
-    cdef const char *at = fields.fault_at
-    cdef const char *newline = <const char *> memchr(at, c"\n", end - at)
-    cdef str line = latin1(at, newline - at - 1)
-    if fields.fault == MALFORMED:
-        raise _grammar.malformed_field(line, rules.strip_header_spaces)
-    cdef str name = line.partition(":")[0].rstrip(" \t").upper()
-    if fields.fault == FOLDED:
-        raise ObsoleteFolding(name)
-    raise InvalidHeader(name)
-
-
 # -- request head --------------------------------------------------------------------------------
 
-cdef struct Line:  # a request line of the usual form; places are offsets
+cdef struct Line:  # places are offsets from its start
     Py_ssize_t method, target
-    Py_ssize_t query, fragment   # of "?" and of "#" in the line; target where there is none
+    Py_ssize_t query, fragment   # of "?" and of "#"; target where there is none
     int minor
+
+cdef struct Fields:
+    Span spans[SPANS]
+    int count
+    int flags
+    int seen              # bits 1 << role
+    int length            # which one is Content-Length
+    bint close, keep, options
 
 
 cdef const char *read_line(
-    Line *line, const char *start, const char *end, const Limits *limits
+    Line *line, const char *start, const char *end, HeadRules rules
 ) noexcept nogil:
     """Read "METHOD /path HTTP/1.d" and return the end of its CRLF, or NULL for anything else."""
     cdef const char *at = start
@@ -539,9 +346,90 @@ cdef const char *read_line(
     if end - at < 11 or memcmp(at, b" HTTP/1.", 8) or at[9] != c"\r" or at[10] != c"\n":
         return NULL
     line.minor = at[8] - c"0"
-    if line.minor < 0 or line.minor > 9 or at + 9 - start > limits.line:
+    if line.minor < 0 or line.minor > 9 or at + 9 - start > rules.limit_request_line:
         return NULL
     return at + 11
+
+
+cdef const char *read_fields(
+    Fields *fields, const char *at, const char *end, const char *base, HeadRules rules
+) noexcept nogil:
+    """Read field lines and return the end of the empty line, or NULL if not all is good."""
+    cdef const char *line
+    cdef const char *stop
+    cdef const Field *field
+    cdef Span *span
+    cdef uint64_t high
+    cdef int flags
+    while end - at >= 2 and (at[0] != c"\r" or at[1] != c"\n"):
+        if fields.count == SPANS or fields.count == rules.limit_request_fields:
+            return NULL
+        line = at
+        stop = <const char *> memchr(at, c":", end - at)
+        if stop == NULL or stop == at:
+            return NULL
+        field = slot_of(rules, <const unsigned char *> at, stop - at)
+        flags = field.flags
+        if not field.size:
+            field = NULL
+            if not is_name(at, stop, &flags):
+                return NULL
+        span = &fields.spans[fields.count]
+        span.field = field
+        span.name = <uint32_t> (at - base)
+        span.name_size = <uint32_t> (stop - at)
+        at = stop + 1
+        while at < end and is_blank(at[0]):
+            at += 1
+        high = 0
+        stop = value_end(at, end, &high)
+        if end - stop < 2 or stop[0] != c"\r" or stop[1] != c"\n":
+            return NULL
+        span.value = <uint32_t> (at - base)
+        at = stop + 2
+        while stop > base + span.value and is_blank(stop[-1]):
+            stop -= 1
+        span.value_size = <uint32_t> (stop - base) - span.value
+        span.high = high & 0x8080808080808080ULL != 0
+        if at - line > rules.limit_request_field_size:
+            return NULL
+        if field != NULL and field.role and not note(fields, field.role, base, span):
+            return NULL
+        fields.flags |= flags
+        fields.count += 1
+    return at + 2 if end - at >= 2 else NULL
+
+
+cdef bint note(Fields *fields, int role, const char *base, const Span *span) noexcept nogil:
+    """Take notice of a field that frames the message. False: that takes more thought."""
+    cdef int seen = fields.seen & 1 << role
+    fields.seen |= 1 << role
+    if role == CONNECTION:
+        if is_word(base + span.value, span.value_size, b"close"):
+            fields.close = True
+        elif is_word(base + span.value, span.value_size, b"keep-alive"):
+            fields.keep = True
+        else:
+            fields.options = True
+        return True
+    if role == TRANSFER_ENCODING and not is_word(base + span.value, span.value_size, b"chunked"):
+        return False
+    if role == CONTENT_LENGTH:
+        fields.length = fields.count
+    return not seen
+
+
+cdef inline long long number(const char *at, Py_ssize_t size) noexcept nogil:
+    """The number that these digits are, or -1: they are none, or not digits, or too many."""
+    cdef long long value = 0
+    cdef Py_ssize_t place
+    if not 0 < size < 19:
+        return -1
+    for place in range(size):
+        if at[place] < c"0" or at[place] > c"9":
+            return -1
+        value = 10 * value + at[place] - c"0"
+    return value
 
 
 cdef str method_name(const char *start, Py_ssize_t size):
@@ -550,24 +438,6 @@ cdef str method_name(const char *start, Py_ssize_t size):
         if len(method) == size and not memcmp(PyUnicode_DATA(method), start, size):
             return method
     return latin1(start, size, False)
-
-
-cdef str name_text(const char *start, Py_ssize_t size, bint as_key):
-    """The upper-case name of a field whose name is not in the table, or its environ key."""
-    cdef Py_ssize_t prefix = 5 if as_key else 0
-    cdef str text = PyUnicode_New(prefix + size, 0x7F)
-    cdef char *out = <char *> PyUnicode_DATA(text)
-    cdef Py_ssize_t at
-    cdef char byte
-    memcpy(out, b"HTTP_", prefix)
-    for at in range(size):
-        byte = start[at]
-        if c"a" <= byte <= c"z":
-            byte -= 32
-        elif as_key and byte == c"-":
-            byte = c"_"
-        out[prefix + at] = byte
-    return text
 
 
 @cython.freelist(16)
@@ -590,20 +460,11 @@ cdef class RequestHead:
     cdef public bint chunked, keep_alive
     cdef public int flags
     cdef public Py_ssize_t size
-    cdef list fields_list
-    cdef bytes raw           # from the request line to the end
+    cdef list fields_list    # None: to be made from the spans
+    cdef bytes raw           # from the request line on
     cdef Py_ssize_t line_size
     cdef HeadRules rules     # owner of the names that the spans point to
     cdef Fields fields
-    cdef Span spans[SPANS]
-
-    def __cinit__(self):
-        self.fields.spans = self.spans
-        self.fields.capacity = SPANS
-
-    def __dealloc__(self):
-        if self.fields.spans != self.spans:
-            free(self.fields.spans)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -618,42 +479,19 @@ cdef class RequestHead:
     cdef str value_of(self, const Span *span):
         return latin1(PyBytes_AS_STRING(self.raw) + span.value, span.value_size, span.high)
 
+    cdef str name_of(self, const Span *span):
+        if span.field != NULL:
+            return <str> span.field.upper
+        return latin1(PyBytes_AS_STRING(self.raw) + span.name, span.name_size, False).upper()
+
     cdef list build_headers(self):
         cdef list headers = []
-        cdef const Span *span
-        cdef Py_ssize_t number
-        for number in range(self.fields.count):
-            span = &self.fields.spans[number]
-            if span.field != NULL:
-                name = <object> span.field.upper
-            else:
-                name = name_text(PyBytes_AS_STRING(self.raw) + span.name, span.name_size, False)
-            headers.append((name, self.value_of(span)))
+        cdef int place
+        for place in range(self.fields.count):
+            headers.append((
+                self.name_of(&self.fields.spans[place]), self.value_of(&self.fields.spans[place])
+            ))
         return headers
-
-    cdef list values(self, int role):
-        """The values of the fields with this role."""
-        cdef list found = []
-        cdef const Span *span
-        cdef Py_ssize_t number
-        for number in range(self.fields.count):
-            span = &self.fields.spans[number]
-            if span.field != NULL and span.field.role == role:
-                found.append(self.value_of(span))
-        return found
-
-    cdef int keep(self, const char *start, const char *end, HeadRules rules) except -1:
-        """Keep a copy of the bytes that were read, for what is made from them later."""
-        self.raw = PyBytes_FromStringAndSize(start, end - start)
-        self.rules = rules
-        self.flags = self.fields.flags
-        return 0
-
-    cdef int read_odd_line(self, const char *start, Py_ssize_t size) except -1:
-        (
-            self.method, self.target, self.path, self.query, self.fragment, self.version
-        ) = _grammar.parse_request_line(latin1(start, size), self.rules)
-        return 0
 
     cdef int take_line(self, const Line *line, const char *start) except -1:
         cdef const char *target = start + line.method + 1
@@ -671,49 +509,30 @@ cdef class RequestHead:
         self.version = <tuple> VERSIONS[line.minor]
         return 0
 
-    cdef int take_length(self) except -1:
-        """RFC 9110 section 8.6: digits, at most MAX_LENGTH."""
-        cdef const Span *span = &self.fields.spans[self.fields.length]
-        cdef const char *at = PyBytes_AS_STRING(self.raw) + span.value
-        cdef const char *end = at + span.value_size
-        cdef uint64_t length = 0
-        if at == end:
-            raise InvalidHeader("CONTENT-LENGTH")
-        while at < end:
-            if at[0] < c"0" or at[0] > c"9" or length > MAX_LENGTH // 10:
-                raise InvalidHeader("CONTENT-LENGTH")
-            length = 10 * length + <uint64_t> (at[0] - c"0")
-            at += 1
-        if length > MAX_LENGTH:
-            raise InvalidHeader("CONTENT-LENGTH")
-        self.content_length = <long long> length
-        return 0
-
-    cdef int take_framing(self) except -1:
-        """What the fields say about the body and the connection (RFC 9112 sections 6, 9.3)."""
-        cdef bint close = self.fields.close
-        cdef bint keep = self.fields.keep
-        cdef bint has_length = self.fields.seen & 1 << CONTENT_LENGTH != 0
-        if self.fields.chunked:
-            if self.fields.codings and _grammar.transfer_codings(self.values(TRANSFER_ENCODING)):
-                self.flags |= HAS_CODINGS
-            if self.version < (1, 1):
-                raise InvalidHeader("TRANSFER-ENCODING")
-            if has_length:
-                raise InvalidHeader("CONTENT-LENGTH")
-            self.chunked = True
-        elif has_length:
-            self.take_length()
-        if self.fields.options:
-            for value in self.values(CONNECTION):
-                listed = _grammar.connection_options(value)
-                close = close or listed[0]
-                keep = keep or listed[1]
-        if close or self.method == "CONNECT":
-            self.keep_alive = False
-        else:
-            self.keep_alive = keep or self.version is VERSIONS[1] or self.version > (1, 0)
-        return 0
+    cdef bint take_framing(self, int minor) except -1:
+        """What the fields say about body and connection. False: that takes more thought."""
+        cdef Fields *fields = &self.fields
+        cdef const Span *span = &fields.spans[fields.length]
+        self.chunked = fields.seen & 1 << TRANSFER_ENCODING
+        if self.chunked and (not minor or fields.seen & 1 << CONTENT_LENGTH):
+            return False
+        self.content_length = 0
+        if fields.seen & 1 << CONTENT_LENGTH:
+            self.content_length = number(
+                PyBytes_AS_STRING(self.raw) + span.value, span.value_size)
+            if self.content_length < 0:
+                return False
+        if fields.options:
+            for name, value in self.build_headers():
+                if name == "CONNECTION":
+                    close, keep = _grammar.connection_options(value)
+                    fields.close |= close
+                    fields.keep |= keep
+        self.keep_alive = (
+            not fields.close and (fields.keep or minor > 0) and self.method != "CONNECT"
+        )
+        self.flags = fields.flags
+        return True
 
     def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
         """A copy of `template` with the request's own keys added (PEP 3333, RFC 3875).
@@ -724,16 +543,23 @@ cdef class RequestHead:
         cdef dict environ = PyDict_Copy(template)
         cdef dict repeated = None
         cdef tuple version = self.version
+        cdef const Span *span
+        cdef int place
         environ["REQUEST_METHOD"] = self.method
         environ["RAW_URI"] = self.target
         environ["QUERY_STRING"] = self.query
         environ["PATH_INFO"] = unquote(self.path) if "%" in self.path else self.path
         environ["SERVER_PROTOCOL"] = (
-            <object> PROTOCOLS[1] if version is VERSIONS[1]
-            else f"HTTP/{version[0]}.{version[1]}"
+            "HTTP/1.1" if version is VERSIONS[1] else f"HTTP/{version[0]}.{version[1]}"
         )
         if self.fields_list is None:
-            repeated = self.add_spans(environ)
+            for place in range(self.fields.count):
+                span = &self.fields.spans[place]
+                if span.field != NULL:
+                    key = <object> span.field.key
+                else:
+                    key = environ_key(self.name_of(span))
+                repeated = add_field(environ, repeated, key, self.value_of(span))
         else:
             for name, value in self.fields_list:
                 repeated = add_field(environ, repeated, environ_key(name), value)
@@ -742,26 +568,13 @@ cdef class RequestHead:
                 environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
         return environ
 
-    cdef dict add_spans(self, dict environ):
-        """Add the fields straight from the bytes. Returns the repeated ones: key -> values."""
-        cdef const char *base = PyBytes_AS_STRING(self.raw)
-        cdef const Span *span
-        cdef Py_ssize_t number
-        cdef dict repeated = None
-        cdef object key
-        for number in range(self.fields.count):
-            span = &self.fields.spans[number]
-            if span.field != NULL:
-                key = <object> span.field.key
-            else:
-                key = name_text(base + span.name, span.name_size, True)
-            repeated = add_field(
-                environ, repeated, key, latin1(base + span.value, span.value_size, span.high))
-        return repeated
-
     def request_line(self) -> bytes:
         """The request line as it came, without its CRLF."""
         return self.raw[:self.line_size]
+
+
+cdef inline object environ_key(str name):
+    return _grammar.ENVIRON_KEYS.get(name) or "HTTP_" + name.replace("-", "_")
 
 
 cdef inline dict add_field(dict environ, dict repeated, object key, object value):
@@ -782,59 +595,61 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     """
     cdef RequestHead head
     cdef Py_ssize_t size = buffer.end - buffer.start
-    if not buffer.scanned and not rules.limits.fold and size <= MAX_HEAD:
+    if not buffer.scanned and size <= MAX_HEAD:
         # Most heads come whole and are good: read before searching for what may be wrong.
-        head = read_head(buffer, rules, size, False)
+        head = read_good_head(buffer, rules, size)
         if head is not None:
             return head
     size = scan_head(buffer, rules)
     if size < 0:
         return None
-    return read_head(buffer, rules, size, True)
+    head = read_good_head(buffer, rules, size)
+    if head is None:
+        head = read_odd_head(buffer, rules, size)
+    return head
 
 
 cdef inline Py_ssize_t leading_crlf(const char *data, Py_ssize_t size) noexcept nogil:
     return 2 if size >= 2 and data[0] == c"\r" and data[1] == c"\n" else 0
 
 
-cdef RequestHead read_head(
-    InputBuffer buffer, HeadRules rules, Py_ssize_t size, bint complete
-):
-    """Read the head in the first `size` bytes and consume it.
-
-    If it is not known to be complete, None is returned for whatever is not in order.
-    """
+cdef RequestHead read_good_head(InputBuffer buffer, HeadRules rules, Py_ssize_t size):
+    """Read and consume the head in the first `size` bytes, if it is there and plainly good."""
     cdef const char *data = buffer.data + buffer.start
     cdef const char *start = data + leading_crlf(data, size)
     cdef const char *end = data + size
     cdef const char *at
     cdef Line line
-    cdef RequestHead head = RequestHead.__new__(RequestHead)
-    head.rules = rules
-    at = read_line(&line, start, end, &rules.limits)
-    if at != NULL:
-        head.take_line(&line, start)
-    elif not complete:
-        return None
-    else:
-        at = <const char *> memchr(start, c"\n", end - start) + 1
-        head.read_odd_line(start, at - 2 - start)
-    head.line_size = at - 2 - start
-    at = read_fields(&head.fields, at, end, start, &rules.limits)
+    cdef RequestHead head
+    at = read_line(&line, start, end, rules)
     if at == NULL:
-        if complete:
-            raise_fault(&head.fields, end, rules)
         return None
-    head.keep(start, at, rules)
+    head = RequestHead.__new__(RequestHead)
+    head.line_size = at - 2 - start
+    at = read_fields(&head.fields, at, end, start, rules)
+    if at == NULL:
+        return None
+    head.raw = PyBytes_FromStringAndSize(start, at - start)
+    head.rules = rules
+    head.take_line(&line, start)
+    if not head.take_framing(line.minor):
+        return None
     head.size = at - data
-    if complete:
-        head.take_framing()
-    else:
-        try:
-            head.take_framing()
-        except ParseException:
-            return None
     buffer.consume(head.size)
+    return head
+
+
+cdef RequestHead read_odd_head(InputBuffer buffer, HeadRules rules, Py_ssize_t size):
+    """Read and consume the head that takes the first `size` bytes, or raise what is wrong."""
+    cdef const char *data = buffer.data + buffer.start
+    cdef const char *start = data + leading_crlf(data, size)
+    cdef RequestHead head = RequestHead.__new__(RequestHead)
+    line, _, section = latin1(start, data + size - 4 - start).partition("\r\n")
+    _grammar.read_head(head, line, section, rules)
+    head.raw = line.encode("latin-1")
+    head.line_size = len(line)
+    head.size = size
+    buffer.consume(size)
     return head
 
 
@@ -854,22 +669,22 @@ cdef Py_ssize_t scan_head(InputBuffer buffer, HeadRules rules) except? -1:
         start = leading_crlf(data, size)
         newline = <const char *> memchr(data + start, c"\n", size - start) if size else NULL
         if newline == NULL:
-            if size - start > rules.limits.line + 2:
-                raise LimitRequestLine(size - start, rules.limits.line)
+            if size - start > rules.limit_request_line + 2:
+                raise LimitRequestLine(size - start, rules.limit_request_line)
             return -1
         length = newline - data - start
         if length and newline[-1] == c"\r":
             length -= 1
-        if length > rules.limits.line:
-            raise LimitRequestLine(length, rules.limits.line)
+        if length > rules.limit_request_line:
+            raise LimitRequestLine(length, rules.limit_request_line)
         if data[start + length] == c"\n":
             raise InvalidRequestLine(_grammar.BARE_LF)
         _grammar.parse_request_line(latin1(data + start, length), rules)
         position = newline + 1 - data
-    if size > rules.limits.section:
+    if size > rules.section_limit:
         newline = <const char *> memchr(data + 2, c"\n", size - 2)
-        last = newline + 1 - data + rules.limits.section
-    position = scan_fields(data, position, size, last, &rules.limits)
+        last = newline + 1 - data + rules.section_limit
+    position = scan_fields(data, position, size, last, rules)
     if position < 0:
         buffer.scanned = ~position
         return -1
@@ -877,7 +692,7 @@ cdef Py_ssize_t scan_head(InputBuffer buffer, HeadRules rules) except? -1:
 
 
 cdef Py_ssize_t scan_fields(
-    const char *data, Py_ssize_t position, Py_ssize_t size, Py_ssize_t last, const Limits *limits
+    const char *data, Py_ssize_t position, Py_ssize_t size, Py_ssize_t last, HeadRules rules
 ) except? -1:
     """Where a section of fields ends, or the inverse of where its first unended line starts.
 
@@ -893,12 +708,12 @@ cdef Py_ssize_t scan_fields(
         if stop > last:
             raise LimitRequestHeaders(_grammar.HEAD_TOO_LARGE)
         if newline == NULL:
-            if stop - position >= limits.field:
+            if stop - position >= rules.limit_request_field_size:
                 raise LimitRequestHeaders(_grammar.FIELD_TOO_LARGE)
             return ~position
         if stop - position == 2 and newline[-1] == c"\r":
             return stop
-        if stop - 1 - position >= limits.field:
+        if stop - 1 - position >= rules.limit_request_field_size:
             raise LimitRequestHeaders(_grammar.FIELD_TOO_LARGE)
         if stop - 1 == position or newline[-1] != c"\r":
             raise InvalidHeader(_grammar.BARE_LF)
@@ -929,7 +744,7 @@ cdef class ChunkedDecoder:
     def __init__(self, rules: HeadRules) -> None:
         self.trailers = []
         self.rules = rules
-        self.limit = _grammar.CHUNK_LINE if rules.limits.field == MAX_HEAD else rules.limits.field
+        self.limit = _grammar.CHUNK_LINE if rules.limit_request_field_size == MAX_HEAD else rules.limit_request_field_size
         self.state = SIZE
 
     @property
@@ -1032,22 +847,12 @@ cdef class ChunkedDecoder:
         return 0
 
     cdef Py_ssize_t trailer_section(self, const char *start, const char *end) except -1:
-        cdef RequestHead section
         cdef Py_ssize_t size = scan_fields(
-            start, self.searched, end - start, self.rules.limits.section, &self.rules.limits)
+            start, self.searched, end - start, self.rules.section_limit, self.rules)
         if size < 0:
             self.searched = ~size
             return 0
         if size > 2:
-            section = RequestHead.__new__(RequestHead)
-            if read_fields(
-                &section.fields, start, start + size, start, &self.rules.limits
-            ) == NULL:
-                raise_fault(&section.fields, start + size, self.rules)
-            section.keep(start, start + size, self.rules)
-            for name, _ in section.headers:
-                if name in _grammar.FORBIDDEN_TRAILERS:
-                    raise InvalidHeaderName(name)
-            self.trailers = section.headers
+            self.trailers = _grammar.read_trailers(latin1(start, size - 4), self.rules)
         self.state = DONE
         return size
