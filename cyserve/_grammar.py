@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from cyserve._errors import (
     InvalidChunkExtension,
+    InvalidChunkSize,
     InvalidHeader,
     InvalidHeaderName,
     InvalidHTTPVersion,
@@ -68,7 +69,6 @@ BARE_LF = "bare LF as line terminator"
 TOO_MANY_FIELDS = "limit request headers fields"
 FIELD_TOO_LARGE = "limit request headers fields size"
 HEAD_TOO_LARGE = "max buffer headers"
-EXTENSIONS_TOO_LARGE = "too many bytes of chunk extensions"
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE")
 
@@ -443,9 +443,27 @@ _CHUNK_EXTENSIONS = re.compile(
 )
 
 
-def check_chunk_extensions(text: bytes) -> None:
-    """Refuse `text`, from the first ";" to the CRLF of a chunk-size line, if it is malformed."""
-    if b"\r" in text:
+def read_chunk_size(line: bytes, extensions: int) -> tuple[int, int]:
+    """Read a chunk-size line given without its CRLF (RFC 9112 section 7.1).
+
+    extensions: bytes of chunk extensions that the body had before.
+    Returns the size of the chunk and the new number of bytes of extensions.
+    Raises InvalidChunkSize or InvalidChunkExtension.
+    """
+    number, extended, rest = line.partition(b";")
+    if extended:
+        number = number.rstrip(b" \t")
+        extensions += len(rest) + 1
+    digits = number.lstrip(b"0")
+    if not number or number.translate(None, HEXDIG) or len(digits) > 16:
+        raise InvalidChunkSize(number)
+    size = int(digits or b"0", 16)
+    if size > MAX_LENGTH:
+        raise InvalidChunkSize(number)
+    if b"\r" in rest:
         raise InvalidChunkExtension("bare CR not allowed")
-    if not _CHUNK_EXTENSIONS.fullmatch(text):
+    if extended and not _CHUNK_EXTENSIONS.fullmatch(b";" + rest):
         raise InvalidChunkExtension("invalid chunk extension")
+    if extensions > MAX_CHUNK_EXTENSIONS:
+        raise InvalidChunkExtension("too many bytes of chunk extensions")
+    return size, extensions

@@ -19,23 +19,24 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_Copy, PyDict_Size
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcmp, memcpy
 
+from cyserve._bytes cimport (
+    PyUnicode_DATA, decimal, hex_value, is_blank, is_word, latin1, leading_crlf,
+    same_but_case, unquote, value_end,
+)
 from cyserve._io cimport InputBuffer
 
 from cyserve import _grammar
 from cyserve._errors import (
-    ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize, InvalidHeader,
-    InvalidRequestLine, LimitRequestHeaders, LimitRequestLine, ParseException,
+    ChunkMissingTerminator, InvalidChunkSize, InvalidHeader, InvalidRequestLine,
+    LimitRequestHeaders, LimitRequestLine, ParseException,
 )
 
 cdef extern from "Python.h":
     PyObject *PyDict_SetDefault(dict d, PyObject *key, object value) except NULL
-    str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
-    void *PyUnicode_DATA(str text)
-    str PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
 
@@ -48,8 +49,6 @@ cdef enum:  # byte classes
     IN_TOKEN = 1
     IN_METHOD = 2
     IN_TARGET = 4
-    IN_VALUE = 8
-    ENDS_PART = 16   # of a target: "?" and "#"
 
 cdef enum Role:  # fields that frame the message
     ORDINARY, HOST, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION
@@ -59,7 +58,6 @@ cdef enum:
     SPANS = 48   # a head with more fields than that is not plainly good
 
 cdef unsigned char classes[256]
-cdef signed char hex_values[256]
 cdef dict ROLES = {
     "HOST": HOST, "CONTENT-TYPE": CONTENT_TYPE, "CONTENT-LENGTH": CONTENT_LENGTH,
     "TRANSFER-ENCODING": TRANSFER_ENCODING, "CONNECTION": CONNECTION,
@@ -69,21 +67,13 @@ cdef tuple VERSIONS = tuple([(1, minor) for minor in range(10)])
 cdef int HAS_UNDERSCORE = _grammar.HAS_UNDERSCORE
 
 
-cdef void build_tables():
-    cdef int byte
-    for byte in range(256):
-        classes[byte] = (
-            (IN_TOKEN if byte in _grammar.TOKEN else 0)
-            | (IN_METHOD if byte in _grammar.METHOD else 0)
-            | (IN_TARGET if byte in _grammar.TARGET else 0)
-            | (IN_VALUE if byte in _grammar.VALUE else 0)
-            | (ENDS_PART if byte in b"?#" else 0)
-        )
-        hex_values[byte] = int(chr(byte), 16) if byte in _grammar.HEXDIG else -1
-
-
-build_tables()
-cdef uint64_t MAX_LENGTH = _grammar.MAX_LENGTH
+cdef int byte
+for byte in range(256):
+    classes[byte] = (
+        (IN_TOKEN if byte in _grammar.TOKEN else 0)
+        | (IN_METHOD if byte in _grammar.METHOD else 0)
+        | (IN_TARGET if byte in _grammar.TARGET else 0)
+    )
 assert MAX_HEAD == _grammar.MAX_HEAD
 
 
@@ -116,14 +106,9 @@ cdef class HeadRules:
     scheme_headers: upper-case names of the fields to classify as HAS_SCHEME.
     """
 
-    cdef readonly Py_ssize_t limit_request_line
-    cdef readonly Py_ssize_t limit_request_fields
-    cdef readonly Py_ssize_t limit_request_field_size
-    cdef readonly bint permit_obsolete_folding
-    cdef readonly bint strip_header_spaces
-    cdef readonly bint permit_unconventional_http_method
-    cdef readonly bint permit_unconventional_http_version
-    cdef readonly bint casefold_http_method
+    cdef readonly Py_ssize_t limit_request_line, limit_request_fields, limit_request_field_size
+    cdef readonly bint permit_obsolete_folding, strip_header_spaces, casefold_http_method
+    cdef readonly bint permit_unconventional_http_method, permit_unconventional_http_version
     cdef readonly tuple scheme_headers
     cdef readonly dict known_fields
     cdef Py_ssize_t section_limit
@@ -131,7 +116,7 @@ cdef class HeadRules:
     cdef size_t slots   # of the table, less one
     cdef list kept      # what the table points to
 
-    def __init__(
+    def __cinit__(
         self, *,
         limit_request_line: int = 4094,
         limit_request_fields: int = 100,
@@ -143,8 +128,6 @@ cdef class HeadRules:
         casefold_http_method: bool = False,
         scheme_headers: tuple[str, ...] = (),
     ) -> None:
-        if self.table != NULL:
-            raise TypeError("rules are made once")
         most_fields = _grammar.MAX_FIELDS
         self.limit_request_line = min(limit_request_line or MAX_HEAD, MAX_HEAD)
         self.limit_request_fields = min(limit_request_fields or most_fields, most_fields)
@@ -189,75 +172,22 @@ cdef class HeadRules:
         return 0
 
 
-# -- bytes ---------------------------------------------------------------------------------------
-
-cdef inline bint same_name(
-    const Field *field, const unsigned char *name, Py_ssize_t size
-) noexcept nogil:
-    """Whether the name is this field's, in whatever case."""
-    cdef uint64_t given, known, mask
-    cdef Py_ssize_t at = 0
-    if size < 8:
-        while at < size and not (name[at] ^ field.name[at]) & field.mask[at]:
-            at += 1
-        return at == size
-    while True:
-        memcpy(&given, name + at, 8)
-        memcpy(&known, field.name + at, 8)
-        memcpy(&mask, field.mask + at, 8)
-        if (given ^ known) & mask:
-            return False
-        if at == size - 8:
-            return True
-        at = min(at + 8, size - 8)
-
-
 cdef inline Field *slot_of(
     HeadRules rules, const unsigned char *name, Py_ssize_t size
 ) noexcept nogil:
     """The slot of a name that is not empty, or the empty slot where it belongs."""
     cdef size_t slot = (
         <size_t> size + 5 * <size_t> (name[0] | 0x20)
-        + 17 * <size_t> (name[size - 1] | 0x20) + 41 * <size_t> (name[size // 2] | 0x20)
+        + 17 * <size_t> (name[size - 1] | 0x20) + 41 * <size_t> (name[size >> 1] | 0x20)
     )
     cdef Field *field
     while True:
         field = &rules.table[slot & rules.slots]
-        if not field.size or field.size == size and same_name(field, name, size):
+        if not field.size or field.size == size and same_but_case(
+            name, field.name, field.mask, size
+        ):
             return field
         slot += 1
-
-
-cdef inline bint is_blank(char byte) noexcept nogil:
-    return byte == c" " or byte == c"\t"
-
-
-cdef inline bint is_word(const char *start, Py_ssize_t size, const char *word) noexcept nogil:
-    """Whether these bytes of a field value are `word`: lower-case letters and "-"."""
-    cdef Py_ssize_t at = 0
-    while at < size and word[at] and start[at] | 0x20 == word[at]:
-        at += 1
-    return at == size and not word[at]
-
-
-cdef inline const char *value_end(
-    const char *at, const char *end, uint64_t *high
-) noexcept nogil:
-    """The first byte that a field value cannot hold, or `end`."""
-    cdef uint64_t eight
-    while end - at >= 8:  # eight bytes at once unless one is below 0x20 or is 0x7f
-        memcpy(&eight, at, 8)
-        if (
-            ((eight - 0x2020202020202020ULL) & ~eight)
-            | (((eight ^ 0x7F7F7F7F7F7F7F7FULL) - 0x0101010101010101ULL) & ~eight)
-        ) & 0x8080808080808080ULL:
-            break
-        high[0] |= eight
-        at += 8
-    while at < end and classes[<unsigned char> at[0]] & IN_VALUE:
-        high[0] |= <unsigned char> at[0]
-        at += 1
-    return at
 
 
 cdef inline bint is_name(const char *at, const char *end, int *flags) noexcept nogil:
@@ -268,44 +198,7 @@ cdef inline bint is_name(const char *at, const char *end, int *flags) noexcept n
     return at == end
 
 
-cdef inline str latin1(const char *start, Py_ssize_t size, bint high=True):
-    """Latin-1 text. high: there may be bytes above 0x7f."""
-    if high:
-        return PyUnicode_DecodeLatin1(start, size, NULL)
-    cdef str text = PyUnicode_New(size, 0x7F)
-    memcpy(PyUnicode_DATA(text), start, size)
-    return text
-
-
-cdef str unquote(str path):
-    """Percent-decode, to Latin-1 text; "%" without two hex digits stays (PEP 3333)."""
-    cdef bytes raw = path.encode("latin-1")
-    cdef const char *at = PyBytes_AS_STRING(raw)
-    cdef const char *end = at + len(raw)
-    cdef bytearray decoded = bytearray(len(raw))
-    cdef char *out = decoded
-    cdef int first, second
-    while at < end:
-        if at[0] == c"%" and end - at > 2:
-            first = hex_values[<unsigned char> at[1]]
-            second = hex_values[<unsigned char> at[2]]
-            if first >= 0 and second >= 0:
-                out[0] = <char> (16 * first + second)
-                out += 1
-                at += 3
-                continue
-        out[0] = at[0]
-        out += 1
-        at += 1
-    return PyUnicode_DecodeLatin1(decoded, out - <char *> decoded, NULL)
-
-
 # -- request head --------------------------------------------------------------------------------
-
-cdef struct Line:  # places are offsets from its start
-    Py_ssize_t method, target
-    Py_ssize_t query, fragment   # of "?" and of "#"; target where there is none
-    int minor
 
 cdef struct Fields:
     Span spans[SPANS]
@@ -316,39 +209,25 @@ cdef struct Fields:
     bint close, keep, options
 
 
-cdef const char *read_line(
-    Line *line, const char *start, const char *end, HeadRules rules
-) noexcept nogil:
-    """Read "METHOD /path HTTP/1.d" and return the end of its CRLF, or NULL for anything else."""
-    cdef const char *at = start
-    cdef const char *query = NULL
-    cdef const char *fragment = NULL
-    cdef unsigned char kind
+cdef const char *read_line(const char *at, const char *end, Py_ssize_t *places) noexcept nogil:
+    """Read "METHOD /path HTTP/1.d" and return the end of its CRLF, or NULL for anything else.
+
+    places: where to put the sizes of method and target.
+    """
+    cdef const char *start = at
     while at < end and classes[<unsigned char> at[0]] & IN_METHOD:
         at += 1
-    line.method = at - start
-    if line.method < 3 or line.method > 20 or end - at < 2 or at[0] != c" " or at[1] != c"/":
+    places[0] = at - start
+    if not 3 <= places[0] <= 20 or end - at < 2 or at[0] != c" " or at[1] != c"/":
         return NULL
-    at += 1
-    while at < end:
-        kind = classes[<unsigned char> at[0]]
-        if not kind & IN_TARGET:
-            break
-        if kind & ENDS_PART and fragment == NULL:
-            if at[0] == c"#":
-                fragment = at
-            elif query == NULL:
-                query = at
+    start = at + 1
+    at += 2
+    while at < end and classes[<unsigned char> at[0]] & IN_TARGET:
         at += 1
-    line.target = at - start
-    line.fragment = (fragment if fragment != NULL else at) - start
-    line.query = query - start if query != NULL else line.fragment
-    if end - at < 11 or memcmp(at, b" HTTP/1.", 8) or at[9] != c"\r" or at[10] != c"\n":
+    places[1] = at - start
+    if end - at < 11 or memcmp(at, b" HTTP/1.", 8) or memcmp(at + 9, b"\r\n", 2):
         return NULL
-    line.minor = at[8] - c"0"
-    if line.minor < 0 or line.minor > 9 or at + 9 - start > rules.limit_request_line:
-        return NULL
-    return at + 11
+    return at + 11 if c"0" <= at[8] <= c"9" else NULL
 
 
 cdef const char *read_fields(
@@ -359,7 +238,6 @@ cdef const char *read_fields(
     cdef const char *stop
     cdef const Field *field
     cdef Span *span
-    cdef uint64_t high
     cdef int flags
     while end - at >= 2 and (at[0] != c"\r" or at[1] != c"\n"):
         if fields.count == SPANS or fields.count == rules.limit_request_fields:
@@ -381,8 +259,7 @@ cdef const char *read_fields(
         at = stop + 1
         while at < end and is_blank(at[0]):
             at += 1
-        high = 0
-        stop = value_end(at, end, &high)
+        stop = value_end(at, end, &span.high)
         if end - stop < 2 or stop[0] != c"\r" or stop[1] != c"\n":
             return NULL
         span.value = <uint32_t> (at - base)
@@ -390,7 +267,6 @@ cdef const char *read_fields(
         while stop > base + span.value and is_blank(stop[-1]):
             stop -= 1
         span.value_size = <uint32_t> (stop - base) - span.value
-        span.high = high & 0x8080808080808080ULL != 0
         if at - line > rules.limit_request_field_size:
             return NULL
         if field != NULL and field.role and not note(fields, field.role, base, span):
@@ -417,19 +293,6 @@ cdef bint note(Fields *fields, int role, const char *base, const Span *span) noe
     if role == CONTENT_LENGTH:
         fields.length = fields.count
     return not seen
-
-
-cdef inline long long number(const char *at, Py_ssize_t size) noexcept nogil:
-    """The number that these digits are, or -1: they are none, or not digits, or too many."""
-    cdef long long value = 0
-    cdef Py_ssize_t place
-    if not 0 < size < 19:
-        return -1
-    for place in range(size):
-        if at[place] < c"0" or at[place] > c"9":
-            return -1
-        value = 10 * value + at[place] - c"0"
-    return value
 
 
 cdef str method_name(const char *start, Py_ssize_t size):
@@ -493,32 +356,35 @@ cdef class RequestHead:
             ))
         return headers
 
-    cdef int take_line(self, const Line *line, const char *start) except -1:
-        cdef const char *target = start + line.method + 1
-        cdef Py_ssize_t fragment = min(line.fragment + 1, line.target)
-        self.method = method_name(start, line.method)
-        self.target = latin1(target, start + line.target - target, False)
-        self.path = self.target
+    cdef int take_line(self, const char *start, const Py_ssize_t *places) except -1:
+        cdef const char *target = start + places[0] + 1
+        cdef const char *end = target + places[1]
+        cdef const char *mark = <const char *> memchr(target, c"#", end - target)
+        self.method = method_name(start, places[0])
+        self.target = self.path = latin1(target, end - target, False)
         self.query = self.fragment = ""
-        if line.query < line.target:
-            self.path = latin1(target, start + line.query - target, False)
-            if line.query < line.fragment:
-                self.query = latin1(
-                    start + line.query + 1, line.fragment - line.query - 1, False)
-            self.fragment = latin1(start + fragment, line.target - fragment, False)
-        self.version = <tuple> VERSIONS[line.minor]
+        self.version = <tuple> VERSIONS[end[8] - c"0"]
+        if mark != NULL:
+            self.fragment = latin1(mark + 1, end - mark - 1, False)
+            self.path = latin1(target, mark - target, False)
+            end = mark
+        mark = <const char *> memchr(target, c"?", end - target)
+        if mark != NULL:
+            self.query = latin1(mark + 1, end - mark - 1, False)
+            self.path = latin1(target, mark - target, False)
         return 0
 
-    cdef bint take_framing(self, int minor) except -1:
+    cdef bint take_framing(self) except -1:
         """What the fields say about body and connection. False: that takes more thought."""
         cdef Fields *fields = &self.fields
         cdef const Span *span = &fields.spans[fields.length]
-        self.chunked = fields.seen & 1 << TRANSFER_ENCODING
-        if self.chunked and (not minor or fields.seen & 1 << CONTENT_LENGTH):
+        cdef bint persistent = self.version is not VERSIONS[0]
+        self.chunked = fields.seen & 1 << TRANSFER_ENCODING != 0
+        if self.chunked and (not persistent or fields.seen & 1 << CONTENT_LENGTH):
             return False
         self.content_length = 0
         if fields.seen & 1 << CONTENT_LENGTH:
-            self.content_length = number(
+            self.content_length = decimal(
                 PyBytes_AS_STRING(self.raw) + span.value, span.value_size)
             if self.content_length < 0:
                 return False
@@ -529,7 +395,7 @@ cdef class RequestHead:
                     fields.close |= close
                     fields.keep |= keep
         self.keep_alive = (
-            not fields.close and (fields.keep or minor > 0) and self.method != "CONNECT"
+            not fields.close and (fields.keep or persistent) and self.method != "CONNECT"
         )
         self.flags = fields.flags
         return True
@@ -558,11 +424,11 @@ cdef class RequestHead:
                 if span.field != NULL:
                     key = <object> span.field.key
                 else:
-                    key = environ_key(self.name_of(span))
+                    key = _grammar.environ_key(self.name_of(span))
                 repeated = add_field(environ, repeated, key, self.value_of(span))
         else:
             for name, value in self.fields_list:
-                repeated = add_field(environ, repeated, environ_key(name), value)
+                repeated = add_field(environ, repeated, _grammar.environ_key(name), value)
         if repeated is not None:
             for key, values in repeated.items():
                 environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
@@ -571,10 +437,6 @@ cdef class RequestHead:
     def request_line(self) -> bytes:
         """The request line as it came, without its CRLF."""
         return self.raw[:self.line_size]
-
-
-cdef inline object environ_key(str name):
-    return _grammar.ENVIRON_KEYS.get(name) or "HTTP_" + name.replace("-", "_")
 
 
 cdef inline dict add_field(dict environ, dict repeated, object key, object value):
@@ -593,9 +455,10 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     Returns None while the head is not complete. Raises a ParseException: for a bare LF, a broken
     limit or a bad request line as soon as it is there, else when the head is complete.
     """
-    cdef RequestHead head
+    cdef RequestHead head = None
     cdef Py_ssize_t size = buffer.end - buffer.start
-    if not buffer.scanned and size <= MAX_HEAD:
+    cdef bint untouched = not buffer.scanned and size <= MAX_HEAD
+    if untouched:
         # Most heads come whole and are good: read before searching for what may be wrong.
         head = read_good_head(buffer, rules, size)
         if head is not None:
@@ -603,14 +466,9 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     size = scan_head(buffer, rules)
     if size < 0:
         return None
-    head = read_good_head(buffer, rules, size)
-    if head is None:
-        head = read_odd_head(buffer, rules, size)
-    return head
-
-
-cdef inline Py_ssize_t leading_crlf(const char *data, Py_ssize_t size) noexcept nogil:
-    return 2 if size >= 2 and data[0] == c"\r" and data[1] == c"\n" else 0
+    if not untouched:
+        head = read_good_head(buffer, rules, size)
+    return read_odd_head(buffer, rules, size) if head is None else head
 
 
 cdef RequestHead read_good_head(InputBuffer buffer, HeadRules rules, Py_ssize_t size):
@@ -619,10 +477,10 @@ cdef RequestHead read_good_head(InputBuffer buffer, HeadRules rules, Py_ssize_t 
     cdef const char *start = data + leading_crlf(data, size)
     cdef const char *end = data + size
     cdef const char *at
-    cdef Line line
+    cdef Py_ssize_t places[2]
     cdef RequestHead head
-    at = read_line(&line, start, end, rules)
-    if at == NULL:
+    at = read_line(start, end, places)
+    if at == NULL or at - 2 - start > rules.limit_request_line:
         return None
     head = RequestHead.__new__(RequestHead)
     head.line_size = at - 2 - start
@@ -631,8 +489,8 @@ cdef RequestHead read_good_head(InputBuffer buffer, HeadRules rules, Py_ssize_t 
         return None
     head.raw = PyBytes_FromStringAndSize(start, at - start)
     head.rules = rules
-    head.take_line(&line, start)
-    if not head.take_framing(line.minor):
+    head.take_line(start, places)
+    if not head.take_framing():
         return None
     head.size = at - data
     buffer.consume(head.size)
@@ -742,9 +600,10 @@ cdef class ChunkedDecoder:
     cdef Py_ssize_t extensions   # bytes of chunk extensions so far
 
     def __init__(self, rules: HeadRules) -> None:
+        cdef Py_ssize_t limit = rules.limit_request_field_size
         self.trailers = []
         self.rules = rules
-        self.limit = _grammar.CHUNK_LINE if rules.limit_request_field_size == MAX_HEAD else rules.limit_request_field_size
+        self.limit = limit if limit < MAX_HEAD else _grammar.CHUNK_LINE
         self.state = SIZE
 
     @property
@@ -770,8 +629,6 @@ cdef class ChunkedDecoder:
             while self.state != DONE:
                 if self.state == DATA:
                     used = <Py_ssize_t> min(<long long> min(room - filled, end - at), self.left)
-                    if not used:
-                        break
                     memcpy(target + filled, at, used)
                     filled += used
                     self.left -= used
@@ -779,13 +636,14 @@ cdef class ChunkedDecoder:
                         self.state = DATA_END
                 else:
                     used = self.step(at, end)
-                    if not used:
-                        break
+                if not used:
+                    break
                 at += used
-        except ParseException:
-            if not filled:
+        except BaseException as error:
+            # Hand out what is good; the next call meets the fault again.
+            if not filled or not isinstance(error, ParseException):
                 Py_DECREF(<object> out)
-                raise  # else hand out what is good; the next call meets the fault again
+                raise
         if at != data:
             buffer.consume(at - data)
         if filled < room:
@@ -796,63 +654,48 @@ cdef class ChunkedDecoder:
 
     cdef Py_ssize_t step(self, const char *start, const char *end) except -1:
         """Read what is not data. Returns its size, 0 when it is not all there."""
-        if self.state == DATA_END:
-            if end - start < 2:
-                return 0
-            if start[0] != c"\r" or start[1] != c"\n":
-                raise ChunkMissingTerminator(start[:2])
-            self.state = SIZE
-            return 2
         if self.state == SIZE:
             return self.size_line(start, end)
-        return self.trailer_section(start, end)
+        cdef Py_ssize_t size = end - start
+        if self.state == TRAILERS:
+            size = scan_fields(start, self.searched, size, self.rules.section_limit, self.rules)
+            if size < 0:
+                self.searched = ~size
+                return 0
+            if size > 2:
+                self.trailers = _grammar.read_trailers(latin1(start, size - 4), self.rules)
+            self.state = DONE
+            return size
+        if size < 2:
+            return 0
+        if start[0] != c"\r" or start[1] != c"\n":
+            raise ChunkMissingTerminator(start[:2])
+        self.state = SIZE
+        return 2
 
     cdef Py_ssize_t size_line(self, const char *start, const char *end) except -1:
-        cdef const char *newline = NULL
-        cdef const char *stop
         cdef const char *at = start
-        cdef uint64_t number = 0
-        if end - start > self.searched:
-            newline = <const char *> memchr(
-                start + self.searched, c"\n", end - start - self.searched)
-        if newline == NULL:
-            self.searched = end - start
-        if (self.searched if newline == NULL else newline - start) > self.limit + 1:
+        cdef const char *newline = NULL
+        cdef Py_ssize_t size = end - start
+        if size > self.searched:
+            newline = <const char *> memchr(start + self.searched, c"\n", size - self.searched)
+        if newline != NULL:
+            size = newline - start
+        if size > self.limit + 1:
             raise InvalidChunkSize(b"line over %d bytes with no terminator" % self.limit)
         if newline == NULL:
+            self.searched = size
             return 0
-        self.searched = 0
-        stop = newline - 1 if newline > start and newline[-1] == c"\r" else newline + 1
-        while at < stop and hex_values[<unsigned char> at[0]] >= 0 and number <= MAX_LENGTH >> 4:
-            number = number << 4 | <uint64_t> hex_values[<unsigned char> at[0]]
+        self.left = 0
+        while at < newline and at - start < 15 and hex_value(at[0]) >= 0:
+            self.left = 16 * self.left + hex_value(at[0])
             at += 1
-        if at == start or at < stop:
-            self.extended_size_line(start[:stop - start], at - start)
-        self.left = <long long> number
-        self.state = DATA if number else TRAILERS
+        if at == start or newline - at != 1 or at[0] != c"\r":  # not just a number and CRLF
+            if size and newline[-1] == c"\r":
+                line = start[:size - 1]
+            else:
+                line = start[:size + 1]
+            self.left, self.extensions = _grammar.read_chunk_size(line, self.extensions)
+        self.searched = 0
+        self.state = DATA if self.left else TRAILERS
         return newline + 1 - start
-
-    cdef int extended_size_line(self, bytes line, Py_ssize_t digits) except -1:
-        """Judge a size line that is not just a number, which would be its first `digits` bytes."""
-        number, extended, extensions = line.partition(b";")
-        if extended:
-            number = number.rstrip(b" \t")
-        if not number or len(number) != digits:
-            raise InvalidChunkSize(number)
-        _grammar.check_chunk_extensions(b";" + extensions)
-        cdef Py_ssize_t size = self.extensions + <Py_ssize_t> len(extensions) + 1
-        if size > _grammar.MAX_CHUNK_EXTENSIONS:
-            raise InvalidChunkExtension(_grammar.EXTENSIONS_TOO_LARGE)
-        self.extensions = size
-        return 0
-
-    cdef Py_ssize_t trailer_section(self, const char *start, const char *end) except -1:
-        cdef Py_ssize_t size = scan_fields(
-            start, self.searched, end - start, self.rules.section_limit, self.rules)
-        if size < 0:
-            self.searched = ~size
-            return 0
-        if size > 2:
-            self.trailers = _grammar.read_trailers(latin1(start, size - 4), self.rules)
-        self.state = DONE
-        return size

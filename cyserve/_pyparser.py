@@ -12,7 +12,6 @@ from urllib.parse import unquote_to_bytes
 
 from cyserve._errors import (
     ChunkMissingTerminator,
-    InvalidChunkExtension,
     InvalidChunkSize,
     InvalidHeader,
     InvalidRequestLine,
@@ -24,18 +23,14 @@ from cyserve._grammar import (
     BARE_LF,
     CHUNK_LINE,
     ENVIRON_KEYS,
-    EXTENSIONS_TOO_LARGE,
     FIELD_TOO_LARGE,
     HEAD_TOO_LARGE,
-    HEXDIG,
-    MAX_CHUNK_EXTENSIONS,
     MAX_FIELDS,
     MAX_HEAD,
-    MAX_LENGTH,
-    check_chunk_extensions,
     environ_key,
     known_fields,
     parse_request_line,
+    read_chunk_size,
     read_head,
     read_trailers,
 )
@@ -341,21 +336,7 @@ class ChunkedDecoder:
         self._searched = 0
         whole = newline > start and data[newline - 1] == 0x0D
         line = bytes(data[start : newline - 1 if whole else newline + 1])
-        number, extended, extensions = line.partition(b";")
-        if extended:
-            number = number.rstrip(b" \t")
-        digits = number.lstrip(b"0")
-        if not number or number.translate(None, HEXDIG) or len(digits) > 16:
-            raise InvalidChunkSize(number)
-        self._left = int(digits or b"0", 16)
-        if self._left > MAX_LENGTH:
-            raise InvalidChunkSize(number)
-        if extended:
-            check_chunk_extensions(b";" + extensions)
-            size = self._extensions + len(extensions) + 1
-            if size > MAX_CHUNK_EXTENSIONS:
-                raise InvalidChunkExtension(EXTENSIONS_TOO_LARGE)
-            self._extensions = size
+        self._left, self._extensions = read_chunk_size(line, self._extensions)
         self._state = _DATA if self._left else _TRAILERS
         return newline + 1 - start
 
