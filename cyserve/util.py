@@ -4,13 +4,7 @@ from cyserve.address import is_ipv6, parse_address
 from cyserve.errors import AppImportError
 from cyserve.importer import get_arity, import_app, load_class
 from cyserve.paths import getcwd
-from cyserve.process import (
-    chown,
-    close_on_exec,
-    daemonize,
-    set_non_blocking,
-    set_owner_process,
-)
+from cyserve.process import chown, close_on_exec, daemonize, set_non_blocking, set_owner_process
 
 __all__ = (
     "AppImportError",
