@@ -19,11 +19,13 @@ from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
+from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.absent import ABSENT_SETTINGS, misspelt, unknown_setting
 from cyserve.errors import AppImportError, ConfigError
+from cyserve.process import daemonize
 
-__all__ = ("Application", "BaseApplication")
+__all__ = ("Application", "Arbiter", "BaseApplication", "Config", "get_default_config_file")
 
 #: The config file runs as a module of this name.
 CONFIG_MODULE = "__config__"
@@ -123,8 +125,6 @@ class BaseApplication:
 
     def run(self) -> None:
         """Serve until told to stop. Does not return normally: the master exits the process."""
-        from cyserve.arbiter import Arbiter  # noqa: PLC0415
-
         try:
             Arbiter(self).run()
         except (RuntimeError, ConfigError, AppImportError) as exc:
@@ -261,8 +261,6 @@ class Application(BaseApplication):
                 file=sys.stderr,
             )
         if self.cfg.daemon:
-            from cyserve.process import daemonize  # noqa: PLC0415 - rarely needed
-
             daemonize(self.cfg.enable_stdio_inheritance)
         self._extend_path()
         super().run()
