@@ -1,4 +1,7 @@
-"""Helpers under the names that gunicorn's users import: re-exports only, no code."""
+"""Helpers under the names that gunicorn's users import from its `util`.
+
+Re-exports only: each helper lives in the module whose subject it is.
+"""
 
 from cyserve.address import is_ipv6, parse_address
 from cyserve.errors import AppImportError

@@ -126,3 +126,11 @@ def test_custom_application_keeps_its_config(launched_in):
     app.number = 5
     app.reload()
     assert app.cfg.workers == 5
+
+
+def test_failed_reload_in_a_directory_that_was_removed(app, launched_in):
+    (launched_in / "site").rename(launched_in / "gone")
+    before = os.stat(".").st_ino
+    with pytest.raises(ConfigError, match="can't chdir to"):
+        app.reload()
+    assert os.stat(".").st_ino == before

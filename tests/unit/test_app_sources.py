@@ -129,6 +129,7 @@ def test_application_of_the_command_line_wins_over_wsgi_app(load, launched_in):
         (["shop"], "certfile = 'x'", "gunicorn.conf.py: certfile: this version of cyserve does"),
         (["shop"], "def on_exit(a, b): ...", "gunicorn.conf.py: on_exit = <function on_exit"),
         (["-c", "no.py", "shop"], "", "config file 'no.py' doesn't exist"),
+        (["-c", ".", "shop"], "", "config file '.': Is a directory"),
         (["--timeout", "-1", "shop"], "", "timeout = -1: allowed is a whole number, 0 or more"),
         (["--chdir", "no", "shop"], "", "chdir = 'no': can't chdir to "),
         (["-b", "h:x", "shop"], "", "bind = 'h:x': 'x' is not a valid port number."),
