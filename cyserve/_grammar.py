@@ -131,17 +131,7 @@ def field_flags(name: str, scheme_headers: tuple[str, ...]) -> int:
 
 
 _METHOD = re.compile(r"[A-Z0-9!#$%&'*+\-.^_`|~a-z]+")
-_CONVENTIONALdef field_flags(name: str, scheme_headers: tuple[str, ...]) -> int:
-    """The classification of a field with this upper-case name."""
-    flags = FIELD_FLAGS.get(name, 0)
-    if "_" in name:
-        flags |= HAS_UNDERSCORE
-    if name in scheme_headers:
-        flags |= HAS_SCHEME
-    return flags
-
-
-_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
+_CONVENTIONAL_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
 _TARGET = re.compile(r"[!-~]+")
 _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 

@@ -49,16 +49,29 @@ class Child:
         """Whether the master has not told this child to leave."""
         return self.kill_at is None
 
-    @property
-    def stillborn(self) -> bool:
-        """Of a dead child: whether it never got to work."""
+    def stillborn(self, status: int) -> bool:
+        """Of a child that ended with the wait status: whether it never got to work."""
+        if not self.wanted:
+            return False
         if not self.ready:
             return True
-        return time.monotonic() - self.born < _INFANCY and not self.slot.requests
+        age = time.monotonic() - self.born
+        return status != 0 and age < _INFANCY and not self.slot.requests
 
-    def silent_for(self, now: float) -> float:
-        """Seconds since the last heartbeat; 0.0 while the worker boots."""
-        return now - self.slot.heartbeat / 1e9 if self.slot.heartbeat else 0.0
+    def overdue(self, now: float, timeout: float, boot_timeout: float) -> str:
+        """Why the worker must be ended, as text to append to a log line; empty if it is well.
+
+        Before it is ready only `boot_timeout` counts, afterwards only `timeout`, both in seconds,
+        0 for no limit.
+        """
+        if not self.ready:
+            if boot_timeout and now - self.born > boot_timeout:
+                return f" It did not get ready within boot_timeout ({boot_timeout:g} s)."
+            return ""
+        silent = now - self.slot.heartbeat / 1e9
+        if timeout and self.slot.heartbeat and silent > timeout:
+            return self.doing() or f" Silent for {silent:.1f} s, no request is known."
+        return ""
 
     def doing(self) -> str:
         """What the worker is, or was, running: text to append to a log line, or nothing."""
@@ -101,20 +114,28 @@ class BackOff:
     """How long to wait before the next fork when workers keep dying at birth: 1, 2, 4 ... 30 s."""
 
     def __init__(self) -> None:
+        #: Monotonic clock before which no worker is started.
         self.until = 0.0
         self.delay = 0.0
+        self._failed_at = 0.0
 
     def failed(self, now: float) -> bool:
-        """Note a stillborn worker; true if this made the wait longer.
+        """Note a stillborn worker; true if this began a new wait.
 
         Siblings that die in the same wait count as one.
         """
+        self._failed_at = now
         if now < self.until:
             return False
         self.delay = min(max(1.0, self.delay * 2), _MAX_DELAY)
         self.until = now + self.delay
         return True
 
+    def good(self, born: float, now: float) -> None:
+        """Note a worker that is ready: if it started after the last failure, all is well."""
+        if self.delay and born > self._failed_at and now - born >= _INFANCY:
+            self.clear()
+
     def clear(self) -> None:
-        """A worker got ready: all is well."""
+        """Start again without waiting."""
         self.until = self.delay = 0.0

@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,9 @@ from cyserve import process
 #: How often, and after how many seconds each, a busy address is tried again at start.
 BIND_TRIES = 5
 BIND_PAUSE = 1.0
+
+# Linux tcp_info: eight bytes of flags, four words, then tcpi_unacked: a listener's queue.
+_TCP_INFO = struct.Struct("=24xI")
 
 
 class BaseSocket:
@@ -83,6 +87,10 @@ class BaseSocket:
         """The file descriptor; -1 once closed."""
         return -1 if self.sock is None else self.sock.fileno()
 
+    def get_backlog(self) -> int:
+        """Connections that wait to be accepted; -1 where the system does not tell."""
+        return -1
+
     def close(self) -> None:
         """Close our copy of the socket; it listens on as long as another process has one."""
         if self.sock is None:
@@ -92,10 +100,6 @@ class BaseSocket:
         except OSError as error:
             self.log.info("Error while closing socket %s", error)
         self.sock = None
-
-    def get_backlog(self) -> int:
-        """Connections that wait in the listen queue now; -1 where the system does not tell."""
-        return -1
 
     @staticmethod
     def _is_listening(sock: socket.socket) -> bool:
@@ -116,8 +120,8 @@ class TCPSocket(BaseSocket):
     def get_backlog(self) -> int:
         if self.sock is None or not sys.platform.startswith("linux"):
             return -1
-        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return int.from_bytes(info[24:28], sys.byteorder)  # tcpi_unacked, see tcp(7)
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        return int(_TCP_INFO.unpack(info)[0])
 
     def __str__(self) -> str:
         host, port = self.getsockname()[:2]

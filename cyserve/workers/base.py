@@ -176,11 +176,8 @@ class Worker:
         self.log.debug("worker: %s ignored.", signal.Signals(sig).name)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master that started this worker still lives; says so once if not."""
-        if self.ppid == os.getppid():
-            return True
-        self.log.info("Parent changed, shutting down: %s", self)
-        return False
+        """Whether the master that started this worker still lives."""
+        return self.ppid == os.getppid()
 
     def _error_log_fd(self) -> int:
         """Descriptor that the error log writes to; standard error if it is not a file."""
