@@ -1,9 +1,12 @@
-"""What the tests of both logs share: settings, a request with its response, a picture of logging."""
+"""What the tests of both logs share: settings, a request, logging to oneself."""
 
+import contextlib
+import logging
 from datetime import timedelta
 from types import SimpleNamespace
 
 from cyserve.config import Config
+from cyserve.log_state import LoggingState
 
 DEFAULT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 ENVIRON = {
@@ -36,3 +39,22 @@ def request(**environ):
     )
     req = SimpleNamespace(method="GET", uri="/a%20b?x=1", headers=[("HOST", "h"), ("X-A", "1")])
     return resp, req, {**ENVIRON, **environ}, TOOK
+
+
+@contextlib.contextmanager
+def own_logging():
+    """Start with blank loggers of the server's; afterwards all logging is as it was before."""
+    state = LoggingState()
+    logs = [logging.getLogger("gunicorn.error"), logging.getLogger("gunicorn.access")]
+    for log in logs:
+        log.handlers.clear()
+        log.propagate = True
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        for log in logs:
+            vars(log).pop("info", None)
+            for handler in log.handlers:
+                handler.close()
+        state.restore()

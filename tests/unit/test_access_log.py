@@ -12,23 +12,23 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from log_helpers import DEFAULT, ENVIRON, TOOK, request, settings
+from log_helpers import DEFAULT, ENVIRON, TOOK, own_logging, request, settings
 
 from cyserve import access_log, glogging
 from cyserve.access_log import compile_format, escape
-from cyserve.log_state import LoggingState
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_before():
-    state = LoggingState()
-    yield
-    state.restore()
+    with own_logging():
+        yield
 
 
-@pytest.fixture
-def log(tmp_path):
-    """A Logger whose access log is the file `access` and that already writes directly."""
+def direct_log(tmp_path):
+    """Return a Logger whose access log is the file `access` and that already writes directly.
+
+    (Not a fixture: before a test starts pytest adds handlers to loggers that do not propagate.)
+    """
     logger = glogging.Logger(
         settings(accesslog=str(tmp_path / "access"), errorlog=str(tmp_path / "error"))
     )
@@ -83,7 +83,8 @@ def test_both_ways_give_the_same_text(template, environ, monkeypatch):
 
 
 @pytest.mark.parametrize("name", list(ENVIRON))
-def test_both_ways_agree_when_a_key_is_missing(name, log, tmp_path):
+def test_both_ways_agree_when_a_key_is_missing(name, tmp_path):
+    log = direct_log(tmp_path)
     args = request()
     del args[2][name]
     log.access(*args)
@@ -118,7 +119,7 @@ def test_the_time_moves_on(monkeypatch):
     assert texts[0] == texts[1] != texts[2]
 
 
-@pytest.mark.parametrize("sent, shown", [(None, "- None"), (0, "0 0"), (7, "7 7")])
+@pytest.mark.parametrize(("sent", "shown"), [(None, "- None"), (0, "0 0"), (7, "7 7")])
 def test_bytes_sent(sent, shown, monkeypatch):
     args = request()
     args[0].sent = sent
@@ -144,7 +145,7 @@ def test_a_field_name_is_data_not_source():
 
 
 @pytest.mark.parametrize(
-    "text, safe",
+    ("text", "safe"),
     [
         ("plain é €", "plain é €"),
         ('"', '\\"'),
@@ -161,9 +162,9 @@ def test_escape(text, safe):
 @given(st.text(), st.text(), st.text())
 def test_no_value_can_break_out_of_its_line(agent, uri, user):
     resp, req, environ, took = request(
-        HTTP_USER_AGENT=agent, RAW_URI=uri, HTTP_AUTHORIZATION=basic(user.replace("\ud800", ""))
-        if user.isprintable()
-        else user,
+        HTTP_USER_AGENT=agent,
+        RAW_URI=uri,
+        HTTP_AUTHORIZATION=basic(user.replace("\ud800", "")) if user.isprintable() else user,
     )
     line = compile_format(DEFAULT)(resp, req, environ, took)
     assert not {unicodedata.category(char) for char in line} & {"Cc", "Zl", "Zp", "Cs"}
@@ -172,7 +173,7 @@ def test_no_value_can_break_out_of_its_line(agent, uri, user):
 
 
 @pytest.mark.parametrize(
-    "field, user",
+    ("field", "user"),
     [
         (basic("jo:secret"), "jo"),
         (basic("jo"), "jo"),
@@ -209,13 +210,9 @@ class Spy:
         logging.Logger.info(logging.getLogger("gunicorn.access"), template, atoms)
 
 
-@pytest.fixture
-def spy(log):
-    yield Spy(log)
-    del log.access_log.info
-
-
-def test_an_untouched_log_is_written_directly(log, spy, tmp_path):
+def test_an_untouched_log_is_written_directly(tmp_path):
+    log = direct_log(tmp_path)
+    spy = Spy(log)
     for _ in range(3):
         log.access(*request())
     assert spy.count == 0
@@ -243,7 +240,7 @@ def customise_disabled(log, handler, patch):
 
 
 def customise_all_disabled(log, handler, patch):
-    patch.setattr(logging.root.manager, "disable", logging.INFO)
+    logging.disable(logging.INFO)
 
 
 def customise_no_handler(log, handler, patch):
@@ -267,21 +264,24 @@ def customise_tools(log, handler, patch):
         customise_tools,
     ],
 )
-def test_what_silences_logging_silences_the_line(customise, log, tmp_path, monkeypatch):
+def test_what_silences_logging_silences_the_line(customise, tmp_path, monkeypatch):
+    log = direct_log(tmp_path)
     customise(log, log.access_log.handlers[0], monkeypatch)
     log.access(*request())
     log.access(*request())
     assert len(read(tmp_path / "access")) == 1
 
 
-def test_a_formatter_set_later_is_used(log, tmp_path):
+def test_a_formatter_set_later_is_used(tmp_path):
+    log = direct_log(tmp_path)
     log.access_log.handlers[0].setFormatter(logging.Formatter("JSON %(message)s"))
     log.access(*request())
     log.access(*request())
     assert [line[:4] for line in read(tmp_path / "access")] == ["192.", "JSON", "JSON"]
 
 
-def test_a_second_handler_gets_the_lines_too(log, tmp_path):
+def test_a_second_handler_gets_the_lines_too(tmp_path):
+    log = direct_log(tmp_path)
     records = []
     handler = logging.Handler()
     handler.emit = records.append
@@ -291,26 +291,29 @@ def test_a_second_handler_gets_the_lines_too(log, tmp_path):
     assert len(read(tmp_path / "access")) == 2
 
 
-def test_propagation_set_later_is_honoured(log, caplog):
+def test_propagation_set_later_is_honoured(caplog, tmp_path):
+    log = direct_log(tmp_path)
     log.access_log.propagate = True
     log.access(*request())
     assert [record.name for record in caplog.records] == ["gunicorn.access"]
 
 
-def test_back_to_direct_when_the_customising_ends(log, spy):
-    add, drop = log.access_log.addFilter, log.access_log.removeFilter
-    passing = logging.Filter()
-    add(passing)
+def test_back_to_direct_when_the_customising_ends(tmp_path):
+    log = direct_log(tmp_path)
+    spy = Spy(log)
+    log.access_log.addFilter(passing := logging.Filter())
     log.access(*request())
-    drop(passing)
+    log.access_log.removeFilter(passing)
     log.access(*request())
-    assert spy.count == 2
     log.access(*request())
-    assert spy.count == 2
+    assert spy.count == 1
+    assert len(read(tmp_path / "access")) == 4
 
 
-def test_lines_go_on_after_the_application_configured_logging(log, spy, tmp_path):
+def test_lines_go_on_after_the_application_configured_logging(tmp_path):
     """dictConfig closes every handler of the process; a FileHandler opens again by itself."""
+    log = direct_log(tmp_path)
+    spy = Spy(log)
     logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
     for _ in range(3):
         log.access(*request())
@@ -368,7 +371,9 @@ def test_standard_output_keeps_the_order_of_what_is_printed(capsys):
 # -- files --
 
 
-def test_reopening(log, spy, tmp_path):
+def test_reopening(tmp_path):
+    log = direct_log(tmp_path)
+    spy = Spy(log)
     fd = log._direct.fd
     (tmp_path / "access").rename(tmp_path / "access.1")
     log.access(*request())
@@ -380,7 +385,8 @@ def test_reopening(log, spy, tmp_path):
     assert spy.count == 0
 
 
-def test_reopening_where_nothing_can_be_opened_keeps_the_old_file(log, tmp_path):
+def test_reopening_where_nothing_can_be_opened_keeps_the_old_file(tmp_path):
+    log = direct_log(tmp_path)
     (tmp_path / "access").rename(tmp_path / "old")
     (tmp_path / "access").mkdir()
     log.reopen_files()
@@ -389,7 +395,8 @@ def test_reopening_where_nothing_can_be_opened_keeps_the_old_file(log, tmp_path)
     assert "isn't writable" in (tmp_path / "error").read_text()
 
 
-def test_reopening_while_threads_write_loses_and_tears_nothing(log, tmp_path):
+def test_reopening_while_threads_write_loses_and_tears_nothing(tmp_path):
+    log = direct_log(tmp_path)
     rounds, each = 20, 200
     threads = [
         threading.Thread(target=lambda: [log.access(*request()) for _ in range(each)])
@@ -407,7 +414,8 @@ def test_reopening_while_threads_write_loses_and_tears_nothing(log, tmp_path):
     assert all(line.startswith("192.") and line.endswith('"curl/8.0"') for line in lines)
 
 
-def test_several_workers_never_tear_lines(log, tmp_path):
+def test_several_workers_never_tear_lines(tmp_path):
+    log = direct_log(tmp_path)
     each = 300
     pids = []
     for letter in "abcd":
@@ -460,14 +468,16 @@ def test_a_pipe_whose_reader_left_or_does_not_read(tmp_path):
     assert len(read(tmp_path / "error")) == 1
 
 
-def test_a_response_that_cannot_be_described_is_told_in_the_error_log(log, tmp_path):
+def test_a_response_that_cannot_be_described_is_told_in_the_error_log(tmp_path):
+    log = direct_log(tmp_path)
     _, req, environ, took = request()
     log.access(SimpleNamespace(), req, environ, took)
     assert len(read(tmp_path / "access")) == 1
     assert "AttributeError" in (tmp_path / "error").read_text()
 
 
-def test_an_odd_status_goes_the_long_way(log, tmp_path):
+def test_an_odd_status_goes_the_long_way(tmp_path):
+    log = direct_log(tmp_path)
     args = request()
     args[0].status = None
     log.access(*args)
