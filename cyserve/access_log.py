@@ -19,15 +19,24 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, TextIO
 
-__all__ = ("DirectAccessLog", "basic_user", "compile_format", "escape", "last_field", "printable")
+__all__ = (
+    "DirectAccessLog",
+    "Line",
+    "basic_user",
+    "compile_format",
+    "escape",
+    "field_list",
+    "printable",
+    "status_code",
+    "time_text",
+)
 
+_Logger = logging.Logger
 Line = Callable[[Any, Any, Mapping[str, Any], timedelta], str]
-
-TIME_FORMAT = "[%d/%b/%Y:%H:%M:%S %z]"
 
 # What would let a value forge or hide a log line: C0, DEL and C1 controls, line separators,
 # bidirectional overrides, lone surrogates; and the quote, because formats put values in quotes.
-_UNSAFE = re.compile("[\"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile('["\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 _UNSAFE_ASCII = bytes(range(32)) + b'"\x7f'
 
 
@@ -65,7 +74,7 @@ def basic_user(environ: Mapping[str, Any]) -> str | None:
     return user or None
 
 
-def last_field(fields: Iterable[tuple[str, Any]], name: str) -> Any:
+def _last_field(fields: Iterable[tuple[str, Any]], name: str) -> Any:
     """Return the value of the last field called `name` (lower case), `-` when there is none."""
     found = "-"
     for field, value in fields:
@@ -83,7 +92,7 @@ def field_list(message: Any) -> Iterable[tuple[str, Any]]:
 def _environ_value(environ: Mapping[str, Any], name: str) -> Any:
     """Return the value of the environ key that is `name` (lower case) in any case."""
     upper = name.upper()
-    return environ[upper] if upper in environ else last_field(environ.items(), name)
+    return environ[upper] if upper in environ else _last_field(environ.items(), name)
 
 
 def status_code(resp: Any) -> Any:
@@ -92,18 +101,17 @@ def status_code(resp: Any) -> Any:
     return status.split(None, 1)[0] if isinstance(status, str) else status
 
 
-def _second_text(second: int) -> tuple[int, str]:
-    """Return a second together with its text for the atom `t`, local time."""
-    return second, time.strftime(TIME_FORMAT, time.localtime(second))
+def time_text(second: float) -> str:
+    """Return a time (seconds since the epoch) as the atom `t` shows it, local time."""
+    return time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(second))
 
 
 # Atom -> the expression that gives its value inside the generated function.
 _ATOMS = {
     "h": 'environ.get("REMOTE_ADDR", "-")',
-    "l": '"-"',
     "u": '(basic_user(environ) or "-") if "HTTP_AUTHORIZATION" in environ else "-"',
     "t": "stamp[1]",
-    "r": 'f"{environ[\'REQUEST_METHOD\']} {environ[\'RAW_URI\']} {environ[\'SERVER_PROTOCOL\']}"',
+    "r": "f\"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}\"",
     "s": 'resp.status.partition(" ")[0]',
     "m": 'environ.get("REQUEST_METHOD", "-")',
     "U": 'environ.get("PATH_INFO", "-")',
@@ -119,33 +127,36 @@ _ATOMS = {
     "L": 'f"{request_time.seconds}.{request_time.microseconds:06d}"',
     "p": 'f"<{getpid()}>"',
 }
-# Before an atom `t`: its text is made once a second. One tuple, so that threads never see half.
+# The text of atom `t` is made once a second. One tuple, so that threads never see half of it.
 _STAMP = (
     "global stamp",
-    "if stamp[0] != (second := int(now())):",
-    "    stamp = second_text(second)",
+    "if stamp[0] != (second := now() // 1.0):",
+    "    stamp = (second, time_text(second))",
 )
 _NUMBERS = frozenset("TMD")
 _PIECE = re.compile(r"%%|%\((?P<atom>[^()]*)\)(?P<kind>[sd])|%")
 
 
-def _expression(atom: str) -> str:
-    """Return Python source for the value of one atom. Names go in by repr(): they are data."""
-    if atom[:1] != "{":
-        return _ATOMS.get(atom, '"-"')
+def _expression(atom: str) -> str | None:
+    """Return Python source for an atom's value; None for one that always reads `-`.
+
+    Names of fields go in by repr(): they are data.
+    """
     name, kind = atom[1:-2].lower(), atom[-2:]
+    if atom[:1] != "{":
+        return _ATOMS.get(atom)
     if kind == "}i":
-        return f"last_field(field_list(req), {name!r})"
+        return f"str(last_field(field_list(req), {name!r}))"
     if kind == "}o":
-        return f"last_field(field_list(resp), {name!r})"
+        return f"str(last_field(field_list(resp), {name!r}))"
     if kind == "}e":
-        return f"environ_value(environ, {name!r})"
-    return '"-"'
+        return f"str(environ_value(environ, {name!r}))"
+    return None
 
 
 def _split(template: str) -> tuple[list[str], list[str | int]] | None:
-    """Cut a format into its atoms and its pieces: literal text, or the index of an atom."""
-    atoms: list[str] = []
+    """Cut a format into expressions and pieces: literal text, or the index of an expression."""
+    expressions: list[str] = []
     pieces: list[str | int] = []
     end = 0
     for match in _PIECE.finditer(template):
@@ -154,14 +165,18 @@ def _split(template: str) -> tuple[list[str], list[str | int]] | None:
         atom, kind = match["atom"], match["kind"]
         if match.group() == "%%":
             pieces.append("%")
-        elif atom is None or (kind == "d" and atom not in _NUMBERS):
+            continue
+        if atom is None or (kind == "d" and atom not in _NUMBERS):
             return None
-        else:
-            if atom not in atoms:
-                atoms.append(atom)
-            pieces.append(atoms.index(atom))
+        expression = _expression(atom)
+        if expression is None:
+            pieces.append("-")
+            continue
+        if expression not in expressions:
+            expressions.append(expression)
+        pieces.append(expressions.index(expression))
     pieces.append(template[end:])
-    return atoms, pieces
+    return expressions, pieces
 
 
 def compile_format(template: str) -> Line | None:
@@ -174,37 +189,40 @@ def compile_format(template: str) -> Line | None:
     split = _split(template)
     if split is None:
         return None
-    atoms, pieces = split
-    text = " ".join(f"f'{{v{p}!s}}'" if isinstance(p, int) else repr(p) for p in pieces)
+    expressions, pieces = split
+    text = " ".join(f"f'{{v{p}}}'" if isinstance(p, int) else repr(p) for p in pieces)
     literal = "".join(piece for piece in pieces if isinstance(piece, str))
     unsafe = sum(char in _UNSAFE_ASCII for char in literal.encode(errors="replace"))
     # One pass in C tells whether any value needs escaping: in a clean line the only quotes are
     # those of the format itself.
-    source = "\n    ".join([
-        "def line(resp, req, environ, request_time):",
-        *(_STAMP if "t" in atoms else ()),
-        *(f"v{n} = {_expression(atom)}" for n, atom in enumerate(atoms)),
-        f"text = ({text})",
-        f"clean = len(text) - {unsafe}",
-        "if text.isascii() and len(text.encode().translate(None, UNSAFE)) == clean:",
-        "    return text",
-        *(f"v{n} = printable(v{n})" for n in range(len(atoms))),
-        f"return ({text})",
-    ])
+    source = "\n    ".join(
+        [
+            "def line(resp, req, environ, request_time):",
+            *(_STAMP if _ATOMS["t"] in expressions else ()),
+            *(f"v{n} = {expression}" for n, expression in enumerate(expressions)),
+            f"text = ({text})",
+            f"clean = len(text) - {unsafe}",
+            "if text.isascii() and len(text.encode().translate(None, UNSAFE)) == clean:",
+            "    return text",
+            *(f"v{n} = printable(v{n})" for n in range(len(expressions))),
+            f"return ({text})",
+        ]
+    )
     names: dict[str, Any] = {
-        "UNSAFE": _UNSAFE_ASCII, "basic_user": basic_user,
-        "environ_value": _environ_value, "field_list": field_list, "getpid": os.getpid,
-        "last_field": last_field, "now": time.time, "printable": printable,
-        "second_text": _second_text, "stamp": (-1, ""),
+        "UNSAFE": _UNSAFE_ASCII,
+        "basic_user": basic_user,
+        "environ_value": _environ_value,
+        "field_list": field_list,
+        "getpid": os.getpid,
+        "last_field": _last_field,
+        "now": time.time,
+        "printable": printable,
+        "stamp": (-1, ""),
+        "time_text": time_text,
     }
     exec(source, names)  # noqa: S102 - made above of constants and repr()ed text only
     line: Line = names["line"]
     return line
-
-
-def _is_stock(function: object) -> bool:
-    """Say whether a method of logging is still the standard library's (APM tools replace them)."""
-    return type(function) is FunctionType and function.__globals__ is vars(logging)
 
 
 class DirectAccessLog:
@@ -223,85 +241,90 @@ class DirectAccessLog:
     def __init__(self, logger: logging.Logger, report: Callable[[str], None]) -> None:
         self.logger = logger
         self.report = report
-        self.handler: logging.StreamHandler[Any] | None = None
-        self.expected: tuple[Any, ...] | None = None  # the state for which it was armed
-        self.stream: TextIO | None = None  # None: a file, written through fd
+        self.armed = False
+        # What arm() found; write() goes by it only while it is still so.
+        self.handlers: list[logging.Handler] = []
+        self.handler: Any = None  # a StreamHandler once armed
+        self.stream: Any = None
+        self.formatter: logging.Formatter | None = None
+        self.call_handlers: object = None
+        self.to_file = False
         self.fd = -1
-        self.encoding = "utf-8"
         self.lost = 0
         self.report_after = 0.0
 
     def write(self, line: Line, resp: Any, req: Any, environ: Any, request_time: timedelta) -> bool:
         """Write the line of one request; False when it has to go by way of logging.
 
-        Errors of the target (disk full, reader gone) cost the line and never raise.
+        line: gives the text with its line end. Errors of the target (disk full, reader gone) cost
+        the line and never raise.
         """
-        if self._state() != self.expected:
+        logger, handler = self.logger, self.handler
+        if (
+            not self.armed
+            or logger.handlers != self.handlers
+            or logger.filters
+            or logger.propagate
+            or not logger.isEnabledFor(20)  # logging.INFO
+            or _Logger.callHandlers is not self.call_handlers
+            or handler.stream is not self.stream
+            or handler.formatter is not self.formatter
+            or handler.filters
+            or handler.level > 20
+        ):
             return False
         try:
             text = line(resp, req, environ, request_time)
         except Exception:  # an atom could not be had: the long way says so in the error log
             return False
         try:
-            if self.stream is None:
-                data = f"{text}\n".encode(self.encoding, "backslashreplace")
+            if self.to_file:
+                data = text.encode()
                 written = os.write(self.fd, data)
                 while written < len(data):
                     data = data[written:]
                     written = os.write(self.fd, data)
             else:
+                stream = self.stream
                 # Flushed with what the app printed before, so that the order stays.
-                self.stream.write(f"{text}\n")
-                self.stream.flush()
+                stream.write(text)
+                stream.flush()
         except (OSError, ValueError) as exc:
             self._count_lost(exc)
         return True
 
-    def _state(self) -> tuple[Any, ...]:
-        """Return all that decides whether logging would do just what write() does."""
-        logger, handler = self.logger, self.handler
-        if handler is None:
-            return ()
-        return (
-            logger.handlers, logger.filters, logger.level, logger.disabled, logger.propagate,
-            logger.manager.disable, logging.Logger.callHandlers,
-            handler.stream, handler.formatter, handler.filters, handler.level,
-        )
-
     def disarm(self) -> None:
         """Let every line go by way of logging."""
-        self.expected = None
+        self.armed = False
 
-    def arm(self) -> bool:
-        """Take over if logging is as Logger.setup left it; say whether it is.
+    def arm(self) -> None:
+        """Take over if logging is as Logger.setup left it.
 
         Called at setup and after every line that went by way of logging.
         """
-        self.expected = None
+        self.armed = False
         logger = self.logger
         handler = logger.handlers[0] if len(logger.handlers) == 1 else None
-        plain = (
-            type(logger) is logging.Logger and _is_stock(logging.Logger.callHandlers)
-            and logger.level == logging.INFO > logger.manager.disable
-            and not logger.filters and not logger.disabled and not logger.propagate
-        )
-        if not plain or not _is_plain(handler):
-            return False
+        if (
+            type(logger) is not logging.Logger
+            or not _is_stock(logging.Logger.callHandlers)
+            or not _is_plain(handler)
+        ):
+            return
         assert isinstance(handler, logging.StreamHandler)
         stream: TextIO = handler.stream
-        if isinstance(handler, logging.FileHandler):
+        self.to_file = isinstance(handler, logging.FileHandler)
+        if self.to_file:
             try:
                 self._move_to(stream.fileno())
             except (OSError, ValueError):  # closed under our feet
-                return False
-            self.encoding = stream.encoding
-            self.stream = None
-        else:
-            self.stream = stream
+                return
         self.handler = handler
-        state = self._state()
-        self.expected = (list(state[0]), list(state[1]), *state[2:9], list(state[9]), state[10])
-        return True
+        self.handlers = [handler]
+        self.stream = stream
+        self.formatter = handler.formatter
+        self.call_handlers = logging.Logger.callHandlers
+        self.armed = True
 
     def _move_to(self, fd: int) -> None:
         """Point the private descriptor at the file that `fd` is open on."""
@@ -318,13 +341,24 @@ class DirectAccessLog:
             self.report(f"Access log: {exc} (lines lost so far: {self.lost})")
 
 
+def _is_stock(function: object) -> bool:
+    """Say whether a method of logging is still the standard library's (APM tools replace them)."""
+    return type(function) is FunctionType and function.__globals__ is vars(logging)
+
+
 def _is_plain(handler: logging.Handler | None) -> bool:
     """Say whether a handler is one of Logger.setup's own for a stream or file, unchanged."""
     if type(handler) not in {logging.StreamHandler, logging.FileHandler}:
         return False
     assert isinstance(handler, logging.StreamHandler)
     return (
-        hasattr(handler, "_gunicorn") and handler.stream is not None
-        and not handler.filters and handler.level <= logging.INFO and handler.terminator == "\n"
-        and type(handler.formatter) is logging.Formatter and handler.formatter._fmt == "%(message)s"
+        hasattr(handler, "_gunicorn")
+        and handler.stream is not None
+        and handler.terminator == "\n"
+        and type(handler.formatter) is logging.Formatter
+        and handler.formatter._fmt == "%(message)s"
+        and (
+            not isinstance(handler, logging.FileHandler)
+            or handler.stream.encoding.lower() in {"utf-8", "utf8"}
+        )
     )

@@ -15,8 +15,6 @@ import logging
 import logging.config
 import logging.handlers
 import os
-import socket
-import stat
 import sys
 import threading
 import time
@@ -27,15 +25,22 @@ from typing import Any, TextIO
 
 from cyserve import access_log
 from cyserve.log_state import LoggingState, loggers
+from cyserve.log_targets import (
+    SYSLOG_FACILITIES,
+    give_to,
+    not_writable,
+    open_file,
+    parse_syslog_address,
+)
 
-__all__ = ("CONFIG_DEFAULTS", "SYSLOG_FACILITIES", "Logger", "SafeAtoms", "loggers",
-           "parse_syslog_address")
-
-SYSLOG_FACILITIES = {
-    "auth": 4, "authpriv": 10, "cron": 9, "daemon": 3, "ftp": 11, "kern": 0, "lpr": 6, "mail": 2,
-    "news": 7, "security": 4, "syslog": 5, "user": 1, "uucp": 8,
-    **{f"local{n}": 16 + n for n in range(8)},
-}
+__all__ = (
+    "CONFIG_DEFAULTS",
+    "SYSLOG_FACILITIES",
+    "Logger",
+    "SafeAtoms",
+    "loggers",
+    "parse_syslog_address",
+)
 
 #: What `logconfig_dict` and `logconfig_json` are laid over, key by top-level key.
 CONFIG_DEFAULTS: dict[str, Any] = {
@@ -44,20 +49,28 @@ CONFIG_DEFAULTS: dict[str, Any] = {
     "root": {"level": "INFO", "handlers": ["console"]},
     "loggers": {
         "gunicorn.error": {
-            "level": "INFO", "handlers": ["error_console"], "propagate": True,
+            "level": "INFO",
+            "handlers": ["error_console"],
+            "propagate": True,
             "qualname": "gunicorn.error",
         },
         "gunicorn.access": {
-            "level": "INFO", "handlers": ["console"], "propagate": True,
+            "level": "INFO",
+            "handlers": ["console"],
+            "propagate": True,
             "qualname": "gunicorn.access",
         },
     },
     "handlers": {
         "console": {
-            "class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout",
+            "class": "logging.StreamHandler",
+            "formatter": "generic",
+            "stream": "ext://sys.stdout",
         },
         "error_console": {
-            "class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr",
+            "class": "logging.StreamHandler",
+            "formatter": "generic",
+            "stream": "ext://sys.stderr",
         },
     },
     "formatters": {
@@ -65,7 +78,7 @@ CONFIG_DEFAULTS: dict[str, Any] = {
             "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
             "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
             "class": "logging.Formatter",
-        },
+        }
     },
 }
 
@@ -86,32 +99,8 @@ class SafeAtoms(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         if key.startswith("{"):
             key = key.lower()
-        return access_log.printable(super().__getitem__(key)) if key in self else "-"
-
-
-def parse_syslog_address(addr: str) -> tuple[socket.SocketKind | None, str | tuple[str, int]]:
-    """Split a syslog target into socket type and address.
-
-    addr: `udp://HOST:PORT`, `tcp://HOST:PORT` (port 514 when left out) or `unix://PATH#TYPE` with
-    TYPE `dgram` or `stream`; without it the type is None: whichever the socket is.
-    Raises RuntimeError for anything else.
-    """
-    scheme, found, rest = addr.partition("://")
-    if found and scheme == "unix":
-        path, _, kind = rest.partition("#")
-        types = {"dgram": socket.SOCK_DGRAM, "stream": socket.SOCK_STREAM}
-        return types.get(kind), path
-    if not found or scheme not in {"udp", "tcp"}:
-        raise RuntimeError("invalid syslog address")
-    if rest.startswith("[") and "]" in rest:
-        host, _, port = rest[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        host, _, port = rest.partition(":")
-    if port and not (port.isascii() and port.isdecimal()):
-        raise RuntimeError(f"{port!r} is not a valid port number.")
-    socktype = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
-    return socktype, (host or "localhost", int(port or 514))
+        value = super().__getitem__(key) if key in self else "-"
+        return value if isinstance(value, str) else access_log.printable(value)
 
 
 class Logger:
@@ -121,8 +110,11 @@ class Logger:
     """
 
     LOG_LEVELS = {
-        "critical": logging.CRITICAL, "error": logging.ERROR, "warning": logging.WARNING,
-        "info": logging.INFO, "debug": logging.DEBUG,
+        "critical": logging.CRITICAL,
+        "error": logging.ERROR,
+        "warning": logging.WARNING,
+        "info": logging.INFO,
+        "debug": logging.DEBUG,
     }
     loglevel = logging.INFO
 
@@ -169,7 +161,10 @@ class Logger:
             vars(self).update(attributes)
             raise
         state.keep()
+        # Makes the descriptor while there is one thread; the first line arms for good, so that
+        # what hooks and the application override until then is seen.
         self._arm()
+        self._direct.disarm()
 
     def _configure(self, cfg: Any) -> None:
         self.cfg = cfg
@@ -181,9 +176,11 @@ class Logger:
             log.handlers[:] = [h for h in log.handlers if h not in self._configured]
 
         self._set_handler(
-            self.error_log, cfg.errorlog, logging.Formatter(self.error_fmt, self.datefmt))
+            self.error_log, cfg.errorlog, logging.Formatter(self.error_fmt, self.datefmt)
+        )
         self._set_handler(
-            self.access_log, cfg.accesslog, logging.Formatter(self.access_fmt), sys.stdout)
+            self.access_log, cfg.accesslog, logging.Formatter(self.access_fmt), sys.stdout
+        )
         if cfg.syslog:
             self._set_syslog_handler(self.error_log, cfg, self.syslog_fmt, "error")
             if not cfg.disable_redirect_access_to_syslog:
@@ -194,12 +191,15 @@ class Logger:
         after = {*self.error_log.handlers, *self.access_log.handlers}
         self._configured = [*(after - before)]
         self._access_log_enabled = self._compute_access_log_enabled()
-        self._line = access_log.compile_format(cfg.access_log_format or "")
+        self._line = access_log.compile_format(f"{cfg.access_log_format}\n")
         if cfg.capture_output and cfg.errorlog not in {None, "-"}:
             self._capture_output(cfg.errorlog)
 
     def _set_handler(
-        self, log: logging.Logger, output: str | None, fmt: logging.Formatter,
+        self,
+        log: logging.Logger,
+        output: str | None,
+        fmt: logging.Formatter,
         stream: TextIO | None = None,
     ) -> None:
         """Replace the handlers that setup() gave `log` by one for `output`.
@@ -214,8 +214,8 @@ class Logger:
         if output == "-":
             handler = logging.StreamHandler(stream)
         else:
-            handler = _open_file(output)
-            _give_to(output, self.cfg.uid, self.cfg.gid)
+            handler = open_file(output)
+            give_to(output, self.cfg.uid, self.cfg.gid)
         _attach(log, handler, fmt)
 
     def _set_syslog_handler(self, log: logging.Logger, cfg: Any, fmt: str, name: str) -> None:
@@ -261,20 +261,22 @@ class Logger:
                     "here": os.path.dirname(os.path.abspath(cfg.logconfig)),
                 }
                 logging.config.fileConfig(
-                    cfg.logconfig, defaults=defaults, disable_existing_loggers=False)
+                    cfg.logconfig, defaults=defaults, disable_existing_loggers=False
+                )
         except RuntimeError:
             raise
         except Exception as exc:
             cause = f" ({exc.__cause__})" if exc.__cause__ else ""
             text = f"{type(exc).__name__}: {exc}" if isinstance(exc, KeyError) else f"{exc}"
-            raise RuntimeError(f"Error: log config: {text}{cause}") from exc
+            raise RuntimeError(f"log config: {text}{cause}") from exc
 
     def _capture_output(self, path: str) -> None:
         """Send what the process prints to stdout and stderr to the error log file."""
+        path = os.path.abspath(path)
         try:
             logfile = open(path, "a+", encoding="utf-8", errors="backslashreplace")
         except OSError as exc:
-            raise _not_writable(path, exc) from exc
+            raise not_writable(path, exc) from exc
         with self.lock:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -288,8 +290,8 @@ class Logger:
     def _arm(self) -> None:
         """Let access lines skip the logging package if no part of this class is overridden."""
         cls = type(self)
-        if self._line is not None and not _OVERRIDABLE & vars(self).keys() and all(
-            getattr(cls, name) is vars(Logger)[name] for name in _OVERRIDABLE
+        if self._line is not None and all(
+            getattr(cls, name) is stock and name not in vars(self) for name, stock in _STOCK.items()
         ):
             self._direct.arm()
         else:
@@ -332,7 +334,10 @@ class Logger:
     def _compute_access_log_enabled(self) -> bool:
         cfg = self.cfg
         return bool(
-            cfg.accesslog or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json
+            cfg.accesslog
+            or cfg.logconfig
+            or cfg.logconfig_dict
+            or cfg.logconfig_json
             or (cfg.syslog and not cfg.disable_redirect_access_to_syslog)
         )
 
@@ -344,11 +349,10 @@ class Logger:
         resp: the response (status, sent, headers). req: the request, or its header fields.
         request_time: how long it took.
         """
-        if not self.access_log_enabled:
+        line = self._line
+        if line is not None and self._direct.write(line, resp, req, environ, request_time):
             return
-        if self._line is not None and self._direct.write(
-            self._line, resp, req, environ, request_time
-        ):
+        if not self.access_log_enabled:
             return
         try:
             atoms = self.atoms(resp, req, environ, request_time)
@@ -369,7 +373,8 @@ class Logger:
             "u": self._get_user(environ) or "-",
             "t": self.now(),
             "r": " ".join(
-                str(get(key, "-")) for key in ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")),
+                str(get(key, "-")) for key in ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")
+            ),
             "s": access_log.status_code(resp),
             "m": get("REQUEST_METHOD", "-"),
             "U": get("PATH_INFO", "-"),
@@ -395,7 +400,7 @@ class Logger:
 
     def now(self) -> str:
         """Return the local time as the access log writes it."""
-        return time.strftime(access_log.TIME_FORMAT)
+        return access_log.time_text(time.time())
 
     def _get_user(self, environ: Mapping[str, Any]) -> str | None:
         return access_log.basic_user(environ)
@@ -409,14 +414,15 @@ class Logger:
         """
         if self.logfile is not None:
             try:
-                self._capture_output(self.cfg.errorlog)
+                self._capture_output(self.logfile.name)
             except RuntimeError as exc:
                 self.error("%s", exc)
         for log in loggers():
             for handler in log.handlers:
                 if isinstance(handler, logging.FileHandler):
                     self._reopen(handler)
-        self._arm()
+        if self._direct.armed:
+            self._arm()
 
     def _reopen(self, handler: logging.FileHandler) -> None:
         handler.acquire()
@@ -428,7 +434,7 @@ class Logger:
             with contextlib.suppress(OSError, ValueError):
                 old.close()
         except OSError as exc:
-            self.error("%s", _not_writable(handler.baseFilename, exc))
+            self.error("%s", not_writable(handler.baseFilename, exc))
         finally:
             handler.release()
 
@@ -440,8 +446,8 @@ class Logger:
                     os.set_inheritable(handler.stream.fileno(), False)
 
 
-#: What decides the text of an access line; overriding any of it turns the short way off.
-_OVERRIDABLE = frozenset({"_get_user", "access_fmt", "atoms", "atoms_wrapper_class", "now"})
+# What decides the text of an access line; overriding any of it turns the short way off.
+_STOCK = {name: vars(Logger)[name] for name in ("_get_user", "atoms", "atoms_wrapper_class", "now")}
 
 
 def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatter) -> None:
@@ -450,31 +456,7 @@ def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatte
     log.addHandler(handler)
 
 
-def _open_file(path: str) -> logging.FileHandler:
-    try:
-        # Text that the locale's encoding lacks is escaped rather than lost.
-        return logging.FileHandler(path, errors="backslashreplace")
-    except OSError as exc:
-        raise _not_writable(path, exc) from exc
-
-
-def _not_writable(path: str, exc: OSError) -> RuntimeError:
-    return RuntimeError(f"Error: {path!r} isn't writable [{exc!r}]")
-
-
-def _give_to(path: str, uid: int, gid: int) -> None:
-    """Make the user of the workers own a log file, so that they can reopen it.
-
-    Devices (/dev/null, a terminal) stay whose they are; so does a file that we may write to but
-    not give away.
-    """
-    info = os.stat(path)
-    if not stat.S_ISCHR(info.st_mode) and (info.st_uid, info.st_gid) != (uid, gid):
-        with contextlib.suppress(PermissionError):
-            os.chown(path, uid, gid)
-
-
 def _over_defaults(config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
-        raise RuntimeError("Error: log config: the top level is not an object")
+        raise RuntimeError("log config: the top level is not an object")
     return {**copy.deepcopy(CONFIG_DEFAULTS), **config}

@@ -11,15 +11,7 @@ from typing import Any
 
 from cyserve.errors import AppImportError
 
-__all__ = (
-    "KNOWN_WORKERS",
-    "find_object",
-    "get_arity",
-    "import_app",
-    "load_class",
-    "missing_worker",
-    "no_such_worker",
-)
+__all__ = ("KNOWN_WORKERS", "find_object", "get_arity", "import_app", "load_class", "worker_path")
 
 #: gunicorn's short names of worker classes. Those that `cyserve.workers.SUPPORTED_WORKERS` lacks
 #: are refused by name instead of being reported as unknown.
@@ -135,7 +127,7 @@ def load_class(
     """The class that a setting names.
 
     uri: the class itself, a dotted path, a short name, or `egg:DISTRIBUTION#NAME`.
-    default: dotted path that the short name `simple` and an `egg:` without NAME stand for.
+    default: dotted path that the logger name `simple` and an `egg:` without NAME stand for.
     section: entry point group in which `egg:` names are searched.
 
     Raises RuntimeError, one line, if there is none; its `__cause__` is what the user's own
@@ -146,45 +138,32 @@ def load_class(
     try:
         if uri.startswith("egg:"):
             return _load_entry_point(uri, default, section)
-        if uri == "simple":
-            return find_object(default)
-        return find_object(_worker_path(uri) if section == "gunicorn.workers" else uri)
+        if section == "gunicorn.workers":
+            return find_object(worker_path(uri))
+        return find_object(default if uri == "simple" else uri)
     except LookupError as exc:
         raise RuntimeError(f"class uri {uri!r} invalid or not found: {exc}") from None
     except Exception as exc:
         raise RuntimeError(f"class uri {uri!r} invalid or not found: {exc}") from exc
 
 
-def missing_worker(uri: Any) -> str | None:
-    """The short name of a worker class that gunicorn has and this version does not, else None."""
-    supported = _supported_workers()
-    path = str(uri).replace("gunicorn.", "cyserve.", 1)
+def worker_path(uri: str) -> str:
+    """The dotted path of a worker class that may be given by its short name.
+
+    Raises LookupError, one line, for an unknown short name and for a worker class of gunicorn
+    that this version does not have.
+    """
+    supported: dict[str, str] = import_module("cyserve.workers").SUPPORTED_WORKERS
+    path = supported.get(uri, uri).replace("gunicorn.", "cyserve.", 1)
+    has = f"it has {', '.join(supported)}"
     for name, known in KNOWN_WORKERS.items():
         if path in {name, known} and name not in supported:
-            return name
-    return None
-
-
-def _supported_workers() -> dict[str, str]:
-    workers: dict[str, str] = import_module("cyserve.workers").SUPPORTED_WORKERS
-    return workers
-
-
-def _worker_path(uri: str) -> str:
-    supported = _supported_workers()
-    if (missing := missing_worker(uri)) is not None:
-        raise LookupError(no_such_worker(missing))
-    if "." not in uri and uri not in supported:
-        raise LookupError(f"the short names are {', '.join(supported)}")
-    return supported.get(uri, uri)
-
-
-def no_such_worker(name: str) -> str:
-    """What to say about a worker class that `missing_worker` found."""
-    return (
-        f"this version of cyserve does not have the worker class {name} yet; "
-        f"it has {', '.join(_supported_workers())}"
-    )
+            raise LookupError(
+                f"this version of cyserve does not have the worker class {name} yet; {has}"
+            )
+    if path.isidentifier():
+        raise LookupError(f"cyserve has no worker class of this name; {has}")
+    return path
 
 
 def _load_entry_point(uri: str, default: str, section: str) -> Any:

@@ -28,8 +28,14 @@ class LoggingState:
 
     def __init__(self) -> None:
         self.loggers = [
-            (logger, logger.handlers[:], logger.filters[:], logger.level, logger.propagate,
-             logger.disabled)
+            (
+                logger,
+                logger.handlers[:],
+                logger.filters[:],
+                logger.level,
+                logger.propagate,
+                logger.disabled,
+            )
             for logger in loggers()
         ]
         # The standard library's own lists, which logging.config empties after closing what they

@@ -1,12 +1,12 @@
-"""Directories and files that settings name: the launch directory, writable files.
+"""The current directory and the one the server was started in.
 
-Only looks; creates nothing that stays.
+Only looks; nothing here changes the directory.
 """
 
 import os
 from functools import cache
 
-__all__ = ("check_is_writable", "getcwd", "launch_directory")
+__all__ = ("getcwd", "launch_directory")
 
 
 def getcwd() -> str:
@@ -28,12 +28,3 @@ def launch_directory() -> str:
     Remembered at the first call, which is made before anything changes the directory.
     """
     return getcwd()
-
-
-def check_is_writable(path: str) -> None:
-    """Raise RuntimeError, as gunicorn does, if the file cannot be opened for appending."""
-    try:
-        with open(path, "a"):
-            pass
-    except OSError as exc:
-        raise RuntimeError(f"Error: {path!r} isn't writable [{exc!r}]") from None

@@ -51,7 +51,10 @@ def misspelt(names: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     suspects = [
         name
         for name, value in names.items()
-        if name.islower() and not name.startswith("_") and isinstance(value, int | str | list)
+        if name.islower()
+        and not name.startswith("_")
+        and name not in ABSENT_SETTINGS
+        and isinstance(value, int | str | list)
     ]
     if not suspects:
         return {}

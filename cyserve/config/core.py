@@ -11,12 +11,13 @@ import shlex
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from collections.abc import Iterable
 from textwrap import dedent
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cyserve.address import Address, parse_address
 from cyserve.config.absent import unknown_setting
 from cyserve.errors import ConfigError
-from cyserve.importer import load_class, missing_worker, no_such_worker
+from cyserve.importer import load_class, worker_path
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -64,8 +65,9 @@ class Setting:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
-        if callable(own.get("validator")):
-            cls.validator = staticmethod(own["validator"])
+        for attribute in ("validator", "type"):  # plain functions, not methods
+            if isinstance(own.get(attribute), FunctionType):
+                setattr(cls, attribute, staticmethod(own[attribute]))
         if own.get("desc"):
             cls.desc = dedent(own["desc"]).strip()
             cls.short = cls.desc.splitlines()[0]
@@ -88,12 +90,13 @@ class Setting:
         if not self.cli:
             return
         shown = self.short or ""
-        default = self.get()
-        note = f"{default}, ${self.env}" if self.env else f"{default}"
+        value = self.get()
+        note = ", ".join(value) if isinstance(value, list) else f"{value}"
+        if self.env:
+            note += f"; env {self.env}"
         options: dict[str, Any] = {
             "dest": self.name,
             "action": self.action or "store",
-            "default": None,
             "help": f"{shown} [{note}]".replace("%", "%%"),
         }
         if options["action"] in {"store", "append"}:
@@ -102,7 +105,8 @@ class Setting:
             options["nargs"] = self.nargs
         if self.const is not None:
             options["const"] = self.const
-        parser.add_argument(*self.cli, **{k: v for k, v in options.items() if v is not None})
+        given = {key: option for key, option in options.items() if option is not None}
+        parser.add_argument(*self.cli, **given, default=None)  # None: not on the command line
 
     def copy(self) -> "Setting":
         """A second setting with the same value."""
@@ -262,12 +266,13 @@ class Config:
         """Check what only all settings together can tell. Raises ConfigError or RuntimeError."""
         self.address  # noqa: B018
         self.env  # noqa: B018
-        missing = missing_worker(self.worker_class_str)
-        if missing is not None:
-            asked = self.settings["worker_class"].get()
-            if missing_worker(asked) is None:
-                raise ConfigError(f"threads = {self.threads}: {no_such_worker(missing)}")
-            raise ConfigError(f"worker_class = {shown(asked)}: {no_such_worker(missing)}")
+        asked, used = self.settings["worker_class"].get(), self.worker_class_str
+        if isinstance(asked, str):
+            try:
+                worker_path(used)
+            except LookupError as exc:
+                cause = ("worker_class", asked) if asked == used else ("threads", self.threads)
+                raise ConfigError(f"{cause[0]} = {shown(cause[1])}: {exc}") from None
 
     # Values derived from settings.
 

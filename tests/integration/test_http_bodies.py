@@ -1,4 +1,4 @@
-"""Bodies of requests (big, chunked, read in every way, cut short) and of responses (big, slowly read).
+"""Bodies of requests (big, chunked, read in every way, cut short) and responses (big, read slowly).
 
 The body that is cut short matters most: an upload that lost its end must never look complete.
 """

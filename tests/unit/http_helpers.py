@@ -74,7 +74,9 @@ class Peer:
     sent: bytes that the client has sent already; changes: settings other than the defaults.
     """
 
-    def __init__(self, sent: bytes = b"", address: Any = ("127.0.0.1", 4711), **changes: Any) -> None:
+    def __init__(
+        self, sent: bytes = b"", address: Any = ("127.0.0.1", 4711), **changes: Any
+    ) -> None:
         ours, self.client = socket.socketpair()
         ours.setblocking(False)
         self.client.settimeout(10)

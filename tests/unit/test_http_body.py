@@ -62,7 +62,11 @@ def test_read_nothing(body):
 
 
 def test_read_returns_the_size_asked_for(body):
-    assert [body.read(9), body.read(1), body.read(1000)] == [CONTENT[:9], CONTENT[9:10], CONTENT[10:]]
+    assert [body.read(9), body.read(1), body.read(1000)] == [
+        CONTENT[:9],
+        CONTENT[9:10],
+        CONTENT[10:],
+    ]
 
 
 def test_lines(body):

@@ -1,0 +1,140 @@
+"""Reload: one generation of workers replaced by the next, or not at all.
+
+The new settings are put in force, new workers are started beside the old ones, and only when all
+of them are ready do the old ones leave. If anything fails on the way (settings, an address, a
+worker that dies or takes too long), everything is put back and the old workers have never
+stopped serving. Nothing here waits: the master's loop calls `step` as it goes round.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from cyserve import sock
+
+if TYPE_CHECKING:
+    from cyserve.arbiter import Arbiter
+
+
+class Failed(Exception):
+    """The reload cannot go on; the text says why."""
+
+
+class Rollover:
+    """One reload that is under way in `arbiter`, from `begin` until `step` has finished it."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self.arbiter = arbiter
+        self.cfg = arbiter.cfg
+        self.app_state = dict(vars(arbiter.app))
+        self.directory = os.getcwd()
+        self.log_changed = False
+        self.num_workers = arbiter.num_workers
+        self.listeners = list(arbiter.LISTENERS)
+        self.generation = arbiter.generation
+
+    def begin(self) -> bool:
+        """Put the new settings in force; false if that failed and all is as before."""
+        arbiter = self.arbiter
+        try:
+            self._read_settings()
+            self._change_listeners()
+        except (Exception, SystemExit) as error:
+            self._undo(str(error) or type(error).__name__, error)
+            return False
+        arbiter.cfg.on_reload(arbiter)
+        arbiter.place_pidfile()
+        arbiter.show_title()
+        arbiter.generation += 1
+        return True
+
+    def step(self) -> bool:
+        """Look how the new workers do; true when the reload is over, one way or the other."""
+        arbiter = self.arbiter
+        new = arbiter.current_children()
+        if len(new) < arbiter.num_workers or not all(child.ready for child in new):
+            return False
+        for child in list(arbiter.children.values()):
+            if child.generation < arbiter.generation:
+                arbiter.retire(child)
+        kept = {id(listener) for listener in arbiter.LISTENERS}
+        paths = {listener.cfg_addr for listener in arbiter.LISTENERS}
+        for listener in self.listeners:
+            if id(listener) not in kept:
+                sock.close_sockets([listener], unlink=listener.cfg_addr not in paths)
+        arbiter.log.info("Reloaded: %d new workers are ready.", len(new))
+        return True
+
+    def fail(self, reason: str) -> None:
+        """Give up: put the old settings back and send the new workers away."""
+        self._undo(reason)
+        arbiter = self.arbiter
+        for child in list(arbiter.children.values()):
+            if child.generation == arbiter.generation:
+                arbiter.retire(child)
+        arbiter.generation = self.generation
+        arbiter.place_pidfile()
+        arbiter.show_title()
+
+    def fail_by(self, death: str) -> None:
+        """Give up because a new worker ended, as `death` says."""
+        self.fail(f"a new worker did not boot. {death}".rstrip())
+
+    def _read_settings(self) -> None:
+        arbiter = self.arbiter
+        arbiter.restore_environment(self.cfg)
+        arbiter.app.reload()
+        arbiter.log.setup(arbiter.app.cfg)
+        self.log_changed = True
+        arbiter.setup(arbiter.app)
+        arbiter.log.reopen_files()
+
+    def _change_listeners(self) -> None:
+        """Open listeners for new addresses; the others are kept, those given up close at the end.
+
+        What systemd or an old master handed over stays, whatever `bind` says.
+        """
+        arbiter, cfg = self.arbiter, self.arbiter.cfg
+        if arbiter.address == self.cfg.address and cfg.reuse_port == self.cfg.reuse_port:
+            return
+        if arbiter.systemd:
+            return
+        known: dict[Any, sock.BaseSocket] = {}
+        if len(self.cfg.address) == len(self.listeners):
+            known = dict(zip(self.cfg.address, self.listeners, strict=True))
+        wanted: list[sock.BaseSocket] = []
+        arbiter.LISTENERS = wanted
+        for address in () if cfg.reuse_port else arbiter.address:
+            listener = known.get(address)
+            if listener is None:
+                try:
+                    listener = sock.open_listener(address, cfg, arbiter.log)
+                except OSError as error:
+                    sock.report(error, address, arbiter.log)
+                    raise Failed(f"Can't connect to {address}") from error
+            wanted.append(listener)
+        arbiter.log.info("Listening at: %s", ",".join(map(str, wanted)))
+
+    def _undo(self, reason: str, error: BaseException | None = None) -> None:
+        """Put the settings and listeners back that were in force before."""
+        arbiter = self.arbiter
+        kept = {id(listener) for listener in self.listeners}
+        paths = {listener.cfg_addr for listener in self.listeners}
+        for listener in arbiter.LISTENERS:
+            if id(listener) not in kept:
+                sock.close_sockets([listener], unlink=listener.cfg_addr not in paths)
+        arbiter.LISTENERS = self.listeners
+        arbiter.restore_environment(arbiter.cfg)
+        vars(arbiter.app).clear()
+        vars(arbiter.app).update(self.app_state)
+        os.chdir(self.directory)
+        if self.log_changed:
+            arbiter.log.setup(self.cfg)
+        arbiter.setup(arbiter.app)
+        if arbiter.num_workers != self.num_workers:  # signals had changed it
+            arbiter.num_workers = self.num_workers
+        cause = error.__cause__ if error is not None else None
+        arbiter.log.error(
+            "Reload failed, the old workers stay: %s", reason, exc_info=cause or False
+        )

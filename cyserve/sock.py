@@ -1,0 +1,273 @@
+"""Listening sockets: opened from an address or taken over from a file descriptor.
+
+A listener wraps one socket, knows how to print itself and lends every unknown attribute of the
+socket. Inherited descriptors keep their number, so that the next upgrade finds them where the
+environment says. Sockets are never inheritable by accident: only the upgrade lends them.
+Nothing here accepts connections.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cyserve import process
+
+#: How often, and after how many seconds each, a busy address is tried again at start.
+BIND_TRIES = 5
+BIND_PAUSE = 1.0
+
+# Linux tcp_info: eight bytes of flags, four words, then tcpi_unacked: a listener's queue.
+_TCP_INFO = struct.Struct("=24xI")
+
+
+class BaseSocket:
+    """A listening socket.
+
+    address: what the settings asked for, kept as `cfg_addr`.
+    conf: settings; read are backlog, reuse_port, umask, uid, gid and is_ssl.
+    log: the error logger.
+    fd: an inherited descriptor to take over instead of binding `address`.
+
+    Raises OSError when the address cannot be had, ValueError when a file is in the way.
+    """
+
+    FAMILY = socket.AF_INET
+
+    def __init__(self, address: Any, conf: Any, log: Any, fd: int | None = None) -> None:
+        self.log = log
+        self.conf = conf
+        self.cfg_addr = address
+        inherited = fd is not None
+        self.sock: socket.socket | None = (
+            socket.socket(fileno=fd) if inherited else socket.socket(self.FAMILY)
+        )
+        try:
+            self.set_options(self.sock, bound=inherited)
+        except BaseException:
+            if not inherited:
+                self.sock.close()
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__.get("sock"), name)
+
+    def __str__(self) -> str:
+        return f"<socket {self.cfg_addr}>"
+
+    def set_options(self, sock: socket.socket, bound: bool = False) -> socket.socket:
+        """Set the options of a listener, bind it unless it is `bound`, and listen."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.conf.reuse_port and hasattr(socket, "SO_REUSEPORT"):
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            except OSError as error:
+                if error.errno not in (errno.ENOPROTOOPT, errno.EINVAL):
+                    raise
+        if not bound:
+            self.bind(sock)
+        sock.setblocking(False)
+        sock.set_inheritable(False)
+        if not self._is_listening(sock):
+            sock.listen(self.conf.backlog)
+        return sock
+
+    def bind(self, sock: socket.socket) -> None:
+        """Bind `sock` to the address. Raises OSError."""
+        sock.bind(self.cfg_addr)
+
+    def fileno(self) -> int:
+        """The file descriptor; -1 once closed."""
+        return -1 if self.sock is None else self.sock.fileno()
+
+    def get_backlog(self) -> int:
+        """Connections that wait to be accepted; -1 where the system does not tell."""
+        return -1
+
+    def close(self) -> None:
+        """Close our copy of the socket; it listens on as long as another process has one."""
+        if self.sock is None:
+            return
+        try:
+            self.sock.close()
+        except OSError as error:
+            self.log.info("Error while closing socket %s", error)
+        self.sock = None
+
+    @staticmethod
+    def _is_listening(sock: socket.socket) -> bool:
+        try:
+            return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        except OSError:  # macOS does not tell; listening twice does no harm
+            return False
+
+
+class TCPSocket(BaseSocket):
+    """A listener on an IPv4 address."""
+
+    def set_options(self, sock: socket.socket, bound: bool = False) -> socket.socket:
+        # Accepted connections inherit this, which saves them a system call.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return super().set_options(sock, bound=bound)
+
+    def get_backlog(self) -> int:
+        if self.sock is None or not sys.platform.startswith("linux"):
+            return -1
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        return int(_TCP_INFO.unpack(info)[0])
+
+    def __str__(self) -> str:
+        host, port = self.getsockname()[:2]
+        scheme = "https" if self.conf.is_ssl else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+class TCP6Socket(TCPSocket):
+    """A listener on an IPv6 address."""
+
+    FAMILY = socket.AF_INET6
+
+
+class UnixSocket(BaseSocket):
+    """A listener on a path, created under the umask of the settings for their user and group."""
+
+    FAMILY = socket.AF_UNIX
+
+    def __init__(self, address: Any, conf: Any, log: Any, fd: int | None = None) -> None:
+        self._file: tuple[int, int] | None = None
+        if fd is None:
+            _remove_old_socket(address)
+        super().__init__(address, conf, log, fd=fd)
+        self._file = _identity(self.cfg_addr)
+
+    def __str__(self) -> str:
+        return "unix:" + os.fsdecode(self.cfg_addr).replace("\0", "@")
+
+    def bind(self, sock: socket.socket) -> None:
+        umask = os.umask(self.conf.umask)
+        try:
+            sock.bind(self.cfg_addr)
+        finally:
+            os.umask(umask)
+        if not _is_abstract(self.cfg_addr):
+            process.chown(self.cfg_addr, self.conf.uid, self.conf.gid)
+
+    def unlink(self) -> None:
+        """Remove the socket's file, unless another server has put its own in that place."""
+        if self._file is not None and _identity(self.cfg_addr) == self._file:
+            try:
+                os.unlink(self.cfg_addr)
+            except OSError as error:
+                self.log.info("Error while removing socket %s: %s", self.cfg_addr, error)
+
+
+def open_listener(address: Any, conf: Any, log: Any) -> BaseSocket:
+    """Open one listener: (host, port), a path, or the number of an inherited descriptor.
+
+    Raises OSError when it cannot be had, ValueError when something else has the path.
+    """
+    if isinstance(address, int):
+        return adopt(address, conf, log)
+    if isinstance(address, (str, bytes)):
+        return UnixSocket(address, conf, log)
+    if isinstance(address, tuple):
+        return (TCP6Socket if ":" in address[0] else TCPSocket)(address, conf, log)
+    raise TypeError(f"Unable to create socket from: {address!r}")
+
+
+def adopt(fd: int, conf: Any, log: Any) -> BaseSocket:
+    """Take over the inherited descriptor `fd`, whatever its family. Raises OSError."""
+    probe = socket.socket(fileno=fd)
+    family, name = probe.family, probe.getsockname()
+    probe.detach()
+    if family == socket.AF_UNIX:
+        return UnixSocket(name, conf, log, fd=fd)
+    return (TCP6Socket if family == socket.AF_INET6 else TCPSocket)(name, conf, log, fd=fd)
+
+
+def create_sockets(conf: Any, log: Any, fds: Iterable[int] | None = None) -> list[BaseSocket]:
+    """Open all listeners of the settings; when descriptors are inherited, only those.
+
+    An address that cannot be had is tried five times, a second apart; then the process exits
+    with 1, as it has nothing to serve on. Raises ValueError when a file that is no socket has
+    the path of one.
+    """
+    inherited = list(fds or ())
+    inherited += [a for a in conf.address if isinstance(a, int) and a not in inherited]
+    if inherited:
+        return [adopt(fd, conf, log) for fd in inherited]
+
+    listeners: list[BaseSocket] = []
+    try:
+        for address in conf.address:
+            listeners.append(_open_with_patience(address, conf, log))
+    except BaseException:
+        close_sockets(listeners)
+        raise
+    return listeners
+
+
+def close_sockets(listeners: Sequence[BaseSocket], unlink: bool = True) -> None:
+    """Close all `listeners`; with `unlink` also remove the files of unix sockets.
+
+    The files go first: nobody can connect any more to a queue that is about to be drained.
+    """
+    for listener in listeners:
+        if unlink and isinstance(listener, UnixSocket):
+            listener.unlink()
+        listener.close()
+
+
+def _open_with_patience(address: Any, conf: Any, log: Any) -> BaseSocket:
+    for attempt in range(BIND_TRIES):
+        if attempt:
+            log.debug("Retrying in 1 second.")
+            time.sleep(BIND_PAUSE)
+        try:
+            return open_listener(address, conf, log)
+        except OSError as error:
+            report(error, address, log)
+    log.error("Can't connect to %s", address)
+    sys.exit(1)
+
+
+def report(error: OSError, address: Any, log: Any) -> None:
+    """Log why `address` could not be had."""
+    if error.errno == errno.EADDRINUSE:
+        log.error("Connection in use: %s", address)
+    if error.errno == errno.EADDRNOTAVAIL:
+        log.error("Invalid address: %s", address)
+    log.error("connection to %s failed: %s", address, error)
+
+
+def _is_abstract(path: str | bytes) -> bool:
+    return path[:1] in ("", b"", "\0", b"\0")
+
+
+def _identity(path: str | bytes) -> tuple[int, int] | None:
+    if _is_abstract(path):
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _remove_old_socket(path: str | bytes) -> None:
+    if _is_abstract(path):
+        return
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ValueError(f"{path!r} is not a socket")
+    os.unlink(path)

@@ -1,0 +1,246 @@
+"""The supervisor: the half of the master that keeps the wanted number of workers alive.
+
+Starts, retires, times out and reaps workers, with what the scoreboard says of them. No method
+here waits for a worker. Signals, listeners, reload and upgrade are the arbiter's, which derives
+from this class; together they are gunicorn's Arbiter, whose names hooks and subclasses use.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import Any, NoReturn
+
+from cyserve import process, signals, sock
+from cyserve.children import ABORT_GRACE, BackOff, Child
+from cyserve.errors import AppImportError, HaltServer
+from cyserve.scoreboard import Scoreboard
+
+
+class Supervisor:
+    """Keeps `num_workers` workers of `worker_class` running.
+
+    The arbiter sets the attributes declared here before it calls `__init__`.
+    """
+
+    WORKER_BOOT_ERROR = 3
+    APP_LOAD_ERROR = 4
+
+    app: Any
+    cfg: Any
+    log: Any
+    pid: int | None
+    timeout: float
+    proc_name: str
+    worker_class: Any
+    reexec_pid: int
+    LISTENERS: list[sock.BaseSocket]
+
+    def __init__(self) -> None:
+        #: pid -> worker, for hooks.
+        self.WORKERS: dict[int, Any] = {}
+        #: pid -> what the master knows of it.
+        self.children: dict[int, Child] = {}
+        self.worker_age = 0
+        #: Number of the generation that is wanted; every reload begins a new one.
+        self.generation = 0
+        self.back_off = BackOff()
+        self.booted_once = False
+        self.stopping = False
+        self.scoreboard = Scoreboard(2 * self.num_workers + 4, self.cfg.threads)
+        self._reported_workers: int | None = None
+
+    @property
+    def num_workers(self) -> int:
+        """Wanted number of workers."""
+        raise NotImplementedError
+
+    def leave_master_behind(self) -> None:
+        """In a new worker: close what it must not keep open."""
+        raise NotImplementedError
+
+    def on_stillborn(self, child: Child, text: str) -> bool:
+        """A worker died before it served, as `text` says; true if that needs no back-off."""
+        raise NotImplementedError
+
+    def current_children(self) -> list[Child]:
+        """Children that are meant to stay, oldest first."""
+        return [
+            child
+            for child in self.children.values()
+            if child.generation == self.generation and child.wanted
+        ]
+
+    def note_boots(self) -> None:
+        """Take note of workers that have got ready."""
+        now = time.monotonic()
+        for child in self.children.values():
+            if child.ready:
+                self.booted_once = True
+                self.back_off.good(child.born, now)
+
+    def manage_workers(self) -> None:
+        """Start the workers that are missing, retire the oldest of too many."""
+        current = self.current_children()
+        if len(current) < self.num_workers:
+            self.spawn_workers()
+        for child in current[: max(0, len(current) - self.num_workers)]:
+            self.retire(child)
+        active = len(self.current_children())
+        if active != self._reported_workers:
+            self._reported_workers = active
+            self.log.debug(
+                "%s workers",
+                active,
+                extra={"metric": "gunicorn.workers", "value": active, "mtype": "gauge"},
+            )
+
+    def spawn_workers(self) -> None:
+        """Start the workers that are missing, unless boots keep failing."""
+        for _ in range(self.num_workers - len(self.current_children())):
+            if time.monotonic() < self.back_off.until:
+                return
+            self.spawn_worker()
+
+    def spawn_worker(self) -> int:
+        """Fork one worker; returns its pid, or 0 if the system refused. The child never returns."""
+        self.worker_age += 1
+        worker = self.worker_class(
+            self.worker_age, self.pid, self.LISTENERS, self.app, self.timeout / 2.0, self.cfg,
+            self.log,
+        )
+        worker.slot = self.scoreboard.claim()
+        self.cfg.pre_fork(self, worker)
+        try:
+            pid = signals.fork()
+        except OSError as error:
+            self.log.error("Cannot fork a worker: %s", error)
+            self.scoreboard.free(worker.slot)
+            self.back_off.failed(time.monotonic())
+            return 0
+        if pid == 0:
+            self._run_worker(worker)
+        worker.pid = worker.slot.pid = pid
+        self.WORKERS[pid] = worker
+        self.children[pid] = Child(worker, pid, self.generation)
+        return pid
+
+    def _run_worker(self, worker: Any) -> NoReturn:
+        """Be the worker: the child's side of the fork, to the end of the process."""
+        worker.pid = os.getpid()
+        try:
+            self.leave_master_behind()
+            process.set_title(f"worker [{self.proc_name}]")
+            self.log.info("Booting worker with pid: %s", worker.pid)
+            if self.cfg.reuse_port:
+                worker.sockets = sock.create_sockets(self.cfg, self.log)
+            self.cfg.post_fork(self, worker)
+            worker.init_process()
+            sys.exit(0)
+        except SystemExit:
+            raise
+        except AppImportError as error:
+            self.log.debug("Exception while loading the application", exc_info=True)
+            print(error, file=sys.stderr, flush=True)
+            sys.exit(self.APP_LOAD_ERROR)
+        except BaseException as error:
+            self.log.exception("Exception in worker process")
+            if not worker.booted:
+                print(error, file=sys.stderr, flush=True)
+                sys.exit(self.WORKER_BOOT_ERROR)
+            sys.exit(-1)
+        finally:
+            self.log.info("Worker exiting (pid: %s)", worker.pid)
+            try:
+                worker.tmp.close()
+                self.cfg.worker_exit(self, worker)
+            except Exception:
+                self.log.warning("Exception during worker exit:\n%s", traceback.format_exc())
+
+    def retire(self, child: Child) -> None:
+        """Ask a worker to finish and leave; it is killed after graceful_timeout."""
+        if child.wanted:
+            child.kill_at = time.monotonic() + self.cfg.graceful_timeout
+            self.kill_worker(child.pid, signal.SIGTERM)
+
+    def murder_workers(self) -> None:
+        """End workers that are silent, boot for too long or were retired too long ago."""
+        now = time.monotonic()
+        for child in list(self.children.values()):
+            if child.aborted_at is not None:
+                if not child.killed and now - child.aborted_at >= ABORT_GRACE:
+                    self._kill(child, "it was silent")
+            elif child.kill_at is not None and now >= child.kill_at:
+                if not child.killed:
+                    self.kill_late(child)
+            elif silence := child.overdue(now, self.timeout, self.cfg.boot_timeout):
+                text = "WORKER TIMEOUT (pid:%s)" + silence.replace("%", "%%")
+                self.log.critical(text, child.pid)
+                child.aborted_at = now
+                child.worker.aborted = True
+                self.kill_worker(child.pid, signal.SIGABRT)
+
+    def kill_late(self, child: Child) -> None:
+        self.log.warning("Worker graceful timeout (pid:%s)%s", child.pid, child.doing())
+        self._kill(child, "graceful_timeout was over")
+
+    def _kill(self, child: Child, why: str) -> None:
+        child.killed = why
+        self.kill_worker(child.pid, signal.SIGKILL)
+
+    def reap_workers(self) -> None:
+        """Take leave of every child that is dead, also of those that we did not start."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self.reexec_pid:
+                self.reexec_pid = 0
+                self.log.debug("The next master is gone (pid:%s, status:%s)", pid, status)
+            elif child := self.children.pop(pid, None):
+                self._bury(child, status)
+            else:
+                self.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
+
+    def _bury(self, child: Child, status: int) -> None:
+        """Log the end of a worker and draw the consequences."""
+        self.WORKERS.pop(child.pid, None)
+        level, text = child.obituary(status)
+        if level:
+            self.log.log(level, "%s", text)
+        self.booted_once = self.booted_once or child.ready
+        if os.WIFEXITED(status) and not (self.booted_once or self.stopping):
+            if os.WEXITSTATUS(status) == self.WORKER_BOOT_ERROR:
+                raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
+            if os.WEXITSTATUS(status) == self.APP_LOAD_ERROR:
+                raise HaltServer("App failed to load.", self.APP_LOAD_ERROR)
+        self.cfg.child_exit(self, child.worker)
+        stillborn = child.stillborn(status)
+        self.scoreboard.free(child.slot)
+        if not stillborn or self.stopping or self.on_stillborn(child, text):
+            return
+        if self.back_off.failed(time.monotonic()):
+            delay = self.back_off.delay
+            self.log.error("A worker died while it started; next try in %d s.", delay)
+
+    def kill_workers(self, sig: int) -> None:
+        """Send a signal to all workers."""
+        for pid in list(self.children):
+            self.kill_worker(pid, sig)
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a signal to one worker; one that somebody else has reaped is forgotten."""
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            child = self.children.pop(pid, None)
+            if child is not None:
+                self.WORKERS.pop(pid, None)
+                self.scoreboard.free(child.slot)
+                self.cfg.worker_exit(self, child.worker)

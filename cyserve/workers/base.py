@@ -1,0 +1,189 @@
+"""The worker: what every kind of worker has in common before and around serving.
+
+A worker is made in the master, before the fork; `init_process` runs in the child, gives up
+privileges, installs signal handlers, loads the application and calls `run`, which subclasses
+write. Subclassed and patched by others, so names and call order are gunicorn's. No HTTP here.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import random
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any, NoReturn
+
+from cyserve import process
+from cyserve.scoreboard import READY, Scoreboard, Slot
+
+_STDERR = 2
+
+
+class Heartbeat:
+    """What gunicorn's heartbeat file has become: a view of the worker's slot. No file."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def notify(self) -> None:
+        """Tell the master that the worker is alive."""
+        self._worker.slot.beat()
+
+    def last_update(self) -> float:
+        """Monotonic clock of the last heartbeat in seconds; 0.0 before the first one."""
+        return self._worker.slot.heartbeat / 1e9
+
+    def close(self) -> None:
+        """Nothing to close; kept for those who call it."""
+
+
+class Worker:
+    """One worker process.
+
+    age: running number, the oldest worker has the lowest.
+    ppid: pid of the master.
+    sockets: listeners (`cyserve.sock`).
+    app: the application object (`app.wsgi()` gives the WSGI callable).
+    timeout: seconds within which `notify` should be called; half of the setting.
+    cfg, log: settings and logger.
+    """
+
+    SIGNALS = [
+        signal.Signals[f"SIG{name}"]
+        for name in ("ABRT", "HUP", "QUIT", "INT", "TERM", "USR1", "USR2", "WINCH", "CHLD")
+    ]
+
+    #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
+    PIPE: tuple[int, ...] = ()
+
+    def __init__(
+        self, age: int, ppid: int, sockets: list[Any], app: Any, timeout: float, cfg: Any, log: Any
+    ) -> None:
+        self.age = age
+        self.pid: int | str = "[booting]"
+        self.ppid = ppid
+        self.sockets = sockets
+        self.app = app
+        self.timeout = timeout
+        self.cfg = cfg
+        self.log = log
+        self.booted = False
+        self.aborted = False
+        self.reloader: Any = None
+        self.nr = 0
+        self.max_requests = sys.maxsize
+        if cfg.max_requests > 0:
+            self.max_requests = cfg.max_requests + random.randint(0, cfg.max_requests_jitter)
+        self.alive = True
+        self.wait_fds: list[Any] = []
+        self.wsgi: Any = None
+        #: The place on the scoreboard; the master gives the worker a shared one before the fork.
+        self.slot: Slot = Scoreboard(1).claim()
+        self.tmp = Heartbeat(self)
+
+    def __str__(self) -> str:
+        return f"<Worker {self.pid}>"
+
+    def notify(self) -> None:
+        """Tell the master that the worker is alive; call it at least every `timeout` seconds."""
+        self.slot.beat()
+
+    def run(self) -> None:
+        """Serve until `alive` is false. Written by subclasses."""
+        raise NotImplementedError()
+
+    def init_process(self) -> None:
+        """Become a worker and serve; runs in the child and returns when serving is over.
+
+        A subclass that adds to it calls this last, since it does not return before the end.
+        """
+        os.environ.update(self.cfg.env)
+        process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
+        random.seed()  # else all workers would draw the same numbers
+
+        self.PIPE = os.pipe()
+        for fd in self.PIPE:
+            process.set_non_blocking(fd)
+        self.wait_fds = [*self.sockets, self.PIPE[0]]
+        self.log.close_on_exec()
+
+        faulthandler.disable()  # it must come after our handlers to run before them
+        self.init_signals()
+        self._fault_fd = os.dup(self._error_log_fd())
+        faulthandler.enable(file=self._fault_fd)
+
+        self.load_wsgi()
+        self.cfg.post_worker_init(self)
+        self.booted = True
+        self.notify()
+        self.slot.state = READY
+        self.run()
+
+    def load_wsgi(self) -> None:
+        """Load the application; whatever it raises ends the worker."""
+        self.wsgi = self.app.wsgi()
+
+    def init_signals(self) -> None:
+        """Install the worker's handlers; every signal also writes a byte to `PIPE`."""
+        for sig in self.SIGNALS:
+            signal.signal(sig, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGQUIT, self.handle_quit)
+        signal.signal(signal.SIGINT, self.handle_quit)
+        signal.signal(signal.SIGABRT, self.handle_abort)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.signal(signal.SIGWINCH, self.handle_winch)
+        # Meant for the master, yet tools send them to everything of one name.
+        signal.signal(signal.SIGHUP, self.handle_ignored)
+        signal.signal(signal.SIGUSR2, self.handle_ignored)
+        # The application's system calls go on where these two interrupted them.
+        signal.siginterrupt(signal.SIGTERM, False)
+        signal.siginterrupt(signal.SIGUSR1, False)
+        signal.set_wakeup_fd(self.PIPE[1], warn_on_full_buffer=False)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """TERM: finish what is running, then leave."""
+        self.alive = False
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> NoReturn:
+        """INT, QUIT: leave now, in the middle of whatever runs."""
+        self.alive = False
+        self.cfg.worker_int(self)
+        time.sleep(0.1)
+        sys.exit(0)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> NoReturn:
+        """ABRT: the master found the worker silent; all stacks have been written already."""
+        self.alive = False
+        self.cfg.worker_abort(self)
+        sys.exit(1)
+
+    def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
+        """USR1: open the log files anew."""
+        self.log.reopen_files()
+        if hasattr(self, "_fault_fd"):
+            os.dup2(self._error_log_fd(), self._fault_fd, inheritable=False)
+
+    def handle_winch(self, sig: int, frame: FrameType | None) -> None:
+        """WINCH: a terminal changed its size; nothing to do."""
+        self.log.debug("worker: SIGWINCH ignored.")
+
+    def handle_ignored(self, sig: int, frame: FrameType | None) -> None:
+        """HUP, USR2: the master's affair."""
+        self.log.debug("worker: %s ignored.", signal.Signals(sig).name)
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master that started this worker still lives."""
+        return self.ppid == os.getppid()
+
+    def _error_log_fd(self) -> int:
+        """Descriptor that the error log writes to; standard error if it is not a file."""
+        for handler in getattr(getattr(self.log, "error_log", None), "handlers", ()):
+            try:
+                return int(handler.stream.fileno())
+            except (AttributeError, OSError, ValueError):
+                continue
+        return _STDERR

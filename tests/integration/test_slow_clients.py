@@ -1,0 +1,179 @@
+"""Clients that are slow, silent or gone cost a file descriptor, never the one sync worker.
+
+Every test has one worker, and a good client beside the bad ones: it is the proof. That the good
+one is served *while* the bad ones still hold their connections is what is shown, not how fast.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from harness import differs, wait_for
+from http_client import Client, request_bytes
+
+HALF_HEAD = b"GET /ok HTTP/1.1\r\nHost: a\r\nX-Unfini"
+HALF_BODY = b"POST /echo HTTP/1.1\r\nContent-Length: 10\r\n\r\nhello"
+HALF_CHUNK = b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhello"
+
+
+def is_open(client):
+    """True while the server has neither closed the connection nor said anything."""
+    client.sock.setblocking(False)
+    try:
+        client.sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    finally:
+        client.sock.settimeout(30)
+    return False
+
+
+@differs("lets a silent client hold a sync worker until it is killed")
+@pytest.mark.parametrize("said", [b"", HALF_HEAD, HALF_BODY, HALF_CHUNK], ids=[
+    "nothing", "half a head", "half a body", "half a chunk",
+])
+def test_100_unfinished_requests_delay_nobody(http_server, said):
+    bad = [http_server.connect().send(said) for _ in range(100)]
+    try:
+        for _ in range(10):
+            assert http_server.request("/ok").body == b"ok"
+        assert all(is_open(client) for client in bad)
+    finally:
+        for client in bad:
+            client.sock.close()
+    assert http_server.request("/ok").body == b"ok"
+
+
+@differs("lets a silent client hold a sync worker until it is killed")
+def test_an_unfinished_request_can_still_be_finished(http_server):
+    with http_server.connect().send(HALF_HEAD) as first, http_server.connect() as second:
+        second.send(HALF_BODY)
+        assert http_server.request("/ok").body == b"ok"
+        first.send(b"shed: yes\r\n\r\n")
+        second.send(b"world")
+        assert second.read_response().body == b"helloworld"
+        assert first.read_response().body == b"ok"
+
+
+@differs("has no such setting")
+def test_client_header_timeout(start_server):
+    server = start_server("requests_app:app", config="client_header_timeout = 1")
+    with server.connect() as silent, server.connect().send(HALF_HEAD) as half:
+        assert silent.read_to_eof() == b""
+        assert half.read_response().status == 408
+        assert half.read_to_eof() == b""
+    server.wait_log(r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: ")
+    assert server.log_text().count("Invalid request") == 1   # silence is no request
+    assert server.request("/ok").status == 200
+
+
+@differs("has no such setting")
+def test_client_header_timeout_is_a_total(start_server):
+    # A byte now and then must not prolong it: the answer comes although bytes still flow.
+    server = start_server("requests_app:app", config="client_header_timeout = 1")
+    with server.connect().send(b"GET /ok HTTP/1.1\r\nX: ") as client:
+        client.sock.settimeout(0.1)
+        for _ in range(300):
+            try:
+                if client.sock.recv(1, socket.MSG_PEEK):
+                    break
+            except TimeoutError:
+                client.send(b"x")
+        assert client.read_response().status == 408
+
+
+@differs("has no such setting")
+@pytest.mark.parametrize("said", [HALF_BODY, HALF_CHUNK], ids=["length", "chunked"])
+def test_client_body_timeout_while_gathering(start_server, said):
+    server = start_server("requests_app:app", config="client_body_timeout = 1")
+    with server.connect().send(said) as client:
+        assert client.read_response().status == 408
+    assert server.request("/ok").status == 200
+
+
+@differs("has no such setting")
+def test_client_body_timeout_while_the_application_reads(start_server):
+    server = start_server("requests_app:app", config="client_body_timeout = 1")
+    raw = request_bytes("/record-read", "POST", body=b"x" * 300_000)
+    with server.connect().send(raw[:-1]) as client:
+        assert not client.read_to_eof().startswith(b"HTTP/1.1 2")
+    assert server.request("/events").body == b'["called", "OSError"]'
+
+
+def open_sockets(pid):
+    """How many sockets a process has."""
+    count = 0
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            count += os.readlink(fd).startswith("socket:")
+        except FileNotFoundError:   # closed in between
+            pass
+    return count
+
+
+@differs("has no such setting")
+@pytest.mark.parametrize("target", ["/big-item", "/closing-endless"])
+def test_a_client_that_stops_reading_is_left_after_send_timeout(start_server, target):
+    server = start_server("requests_app:app", config="send_timeout = 1")
+    [worker] = server.worker_pids()
+    at_rest = open_sockets(worker)
+    with Client(server.address, receive_buffer=4096) as client:
+        client.send(request_bytes(target))
+        received = client.sock.recv(100)
+        wait_for(lambda: open_sockets(worker) == at_rest, "the worker to close the connection")
+        try:
+            received += client.read_to_eof()
+        except ConnectionError:
+            pass   # a reset is as good
+        assert b"200 OK" in received
+        assert len(received) < 10 << 20
+    assert server.request("/events").body == (b'["closed"]' if "closing" in target else b"[]")
+
+
+@differs("waits 2 s for each of them")
+def test_clients_that_stay_after_connection_close_hold_nobody(http_server):
+    staying = []
+    try:
+        for _ in range(30):
+            client = http_server.connect().send(request_bytes("/ok"))
+            staying.append(client)
+            assert client.read_response().header("Connection") == "close"
+    finally:
+        for client in staying:
+            client.sock.close()
+
+
+@differs("waits 2 s for each of them")
+def test_clients_that_go_on_sending_after_the_answer_hold_nobody(http_server):
+    lingering = []
+    try:
+        for _ in range(10):
+            client = http_server.connect()
+            client.send(request_bytes("/unread", "POST", body=b"x" * 500_000)[:-100_000])
+            lingering.append(client)
+            assert client.read_response().status == 401
+            assert http_server.request("/ok").status == 200
+        for client in lingering:
+            client.send(b"x" * 50_000)   # no reset: the rest is still taken
+            assert client.read_to_eof() == b""
+    finally:
+        for client in lingering:
+            client.sock.close()
+
+
+@differs("resets the connection")
+def test_an_early_answer_reaches_a_client_that_sends_5_megabytes_first(http_server):
+    for _ in range(5):
+        with http_server.connect() as client:
+            client.send(request_bytes("/unread", "POST", body=b"x" * (5 << 20)))
+            response = client.read_response()
+            assert (response.status, response.body) == (401, b"not read")
+
+
+@differs("resets the connection")
+def test_an_error_page_reaches_a_client_that_sends_5_megabytes_first(http_server):
+    with http_server.connect() as client:
+        client.send(b"POST /echo HTTP/1.1\r\nContent-Length: 5242880\r\nBad Name: x\r\n\r\n")
+        client.send(b"x" * (5 << 20))
+        assert client.read_response().status == 400

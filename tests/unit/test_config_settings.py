@@ -1,0 +1,98 @@
+"""The declared settings against gunicorn's, and whether the declarations are complete."""
+
+import os
+
+import pytest
+from gunicorn_settings import SETTINGS
+
+from cyserve import config
+from cyserve.config.absent import ABSENT_SETTINGS
+from cyserve.importer import get_arity
+
+# Deliberate differences, each told in its setting's description.
+DEFAULTS = {
+    "keepalive": 75,
+    "sendfile": True,
+    "default_proc_name": "cyserve",
+    "logger_class": "cyserve.glogging.Logger",
+}
+EXTRA_FLAGS = {"limit_request_field_size": ("--limit-request-field-size",)}
+NEW = {
+    "boot_timeout": 0,
+    "client_body_buffer_size": 65536,
+    "client_body_timeout": 60,
+    "client_header_timeout": 30,
+    "send_timeout": 60,
+}
+OURS = [row for row in SETTINGS if row[0] not in ABSENT_SETTINGS]
+
+
+def test_every_setting_of_gunicorn_is_there_or_known_to_be_absent():
+    declared = {setting.name for setting in config.KNOWN_SETTINGS}
+    assert declared | ABSENT_SETTINGS == {row[0] for row in SETTINGS} | NEW.keys()
+    assert not declared & ABSENT_SETTINGS
+
+
+@pytest.mark.parametrize(("name", "section", "flags", "default"), OURS, ids=[r[0] for r in OURS])
+def test_setting_is_declared_as_in_gunicorn(clean_env, name, section, flags, default):
+    setting = config.Config().settings[name]
+    assert setting.section == section
+    assert tuple(setting.cli or ()) == flags + EXTRA_FLAGS.get(name, ())
+    if default is not ...:
+        assert setting.get() == DEFAULTS.get(name, default)
+
+
+def test_defaults_that_depend_on_the_process(clean_env):
+    cfg = config.Config()
+    assert (cfg.user, cfg.group) == (cfg.uid, cfg.gid) == (os.geteuid(), os.getegid())
+    assert cfg.chdir == os.getcwd()
+
+
+@pytest.mark.parametrize(("name", "default"), NEW.items())
+def test_settings_beyond_gunicorn(clean_env, name, default):
+    setting = config.Config().settings[name]
+    assert setting.get() == default
+    assert setting.cli == (f"--{name.replace('_', '-')}",)
+
+
+@pytest.mark.parametrize("declared", config.KNOWN_SETTINGS, ids=lambda s: s.name)
+def test_declaration_is_complete(declared):
+    """What the command line and the documentation are made of is there."""
+    assert getattr(config, declared.__name__) is declared
+    assert declared.section
+    assert declared.short.endswith((".", ")."))
+    assert len(declared.short) <= 92  # fits on a line of the source
+    assert declared.desc.startswith(declared.short)
+    if declared.cli and declared.action is None:
+        assert declared.meta
+
+
+def test_hooks_take_what_gunicorn_passes(clean_env):
+    arities = {
+        name: get_arity(setting.default)
+        for name, setting in config.Config().settings.items()
+        if setting.section == "Server Hooks"
+    }
+    assert arities == {
+        "on_starting": 1,
+        "on_reload": 1,
+        "when_ready": 1,
+        "pre_fork": 2,
+        "post_fork": 2,
+        "post_worker_init": 1,
+        "worker_int": 1,
+        "worker_abort": 1,
+        "pre_exec": 1,
+        "pre_request": 2,
+        "post_request": 4,
+        "child_exit": 2,
+        "worker_exit": 2,
+        "nworkers_changed": 3,
+        "on_exit": 1,
+    }
+
+
+def test_an_unset_hook_is_recognised_by_identity(clean_env):
+    settings = config.Config().settings
+    for name in ("pre_request", "post_request"):
+        assert settings[name].get() is settings[name].default

@@ -1,0 +1,287 @@
+"""The loop in a thread of the test, with a real listener, real clients and a small application."""
+
+import os
+import socket
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from cyserve.http.cycle import Cycle
+from cyserve.workers.connection_loop import ConnectionLoop
+from cyserve.workers.poller import READ, WRITE, EpollPoller, SelectorPoller
+from http_helpers import Log, settings
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class Listener:
+    """As much of a cyserve.sock listener as the loop uses."""
+
+    def __init__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.sock.setblocking(False)
+        self.fileno = self.sock.fileno
+        self.getsockname = self.sock.getsockname
+        self.close = self.sock.close
+        self.queued = -1
+
+    def get_backlog(self):
+        return self.queued
+
+
+class Worker:
+    """As much of a workers.base.Worker as the loop and the cycle use."""
+
+    def __init__(self, app, *, keep_alive=False, **changes):
+        values = {
+            "worker_connections": 100,
+            "keepalive": 5,
+            "graceful_timeout": 5,
+            "pre_request": None,
+            "post_request": None,
+        }
+        self.cfg = settings(**{**values, **changes})
+        self.cfg.settings = {
+            name: SimpleNamespace(default=None) for name in ("pre_request", "post_request")
+        }
+        self.log = Log()
+        self.log.error_log = SimpleNamespace(isEnabledFor=lambda level: False)
+        self.log.access_log_enabled = False
+        self.wsgi = app
+        self.alive = True
+        self.aborted = False
+        self.nr = 0
+        self.max_requests = 1 << 60
+        self.sockets = [Listener()]
+        self.address = self.sockets[0].getsockname()
+        self.PIPE = os.pipe()
+        for fd in self.PIPE:
+            os.set_blocking(fd, False)
+        self.slot = SimpleNamespace(begin=lambda line: None, end=lambda: None, connections=0)
+        self.cycle = Cycle(self, keep_alive=keep_alive)
+        self.loop = ConnectionLoop(self, lambda connection: self.cycle.run(connection.request))
+        self.thread = threading.Thread(target=self.loop.run)
+        self.clients = []
+
+    def notify(self):
+        pass
+
+    def is_parent_alive(self):
+        return True
+
+    def start(self):
+        self.thread.start()
+        return self
+
+    def client(self, *sent):
+        client = socket.create_connection(self.address, timeout=10)
+        self.clients.append(client)
+        for piece in sent:
+            client.sendall(piece)
+        return client
+
+    def stop(self):
+        self.alive = False
+        os.write(self.PIPE[1], b".")
+
+    def close(self):
+        self.stop()
+        for client in self.clients:
+            client.close()
+        if self.thread.ident:
+            self.thread.join(20)
+            assert not self.thread.is_alive()
+        for fd in self.PIPE:
+            os.close(fd)
+        self.sockets[0].close()
+
+
+@pytest.fixture
+def serve(kernel):
+    workers = []
+
+    def make(app, **kwargs):
+        workers.append(Worker(app, **kwargs))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
+def read_all(client):
+    pieces = []
+    while piece := client.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def test_a_request_is_answered_and_the_connection_closed(serve):
+    worker = serve(hello).start()
+    assert read_all(worker.client(GET)).endswith(b"\r\n\r\nhello")
+
+
+def test_silent_and_half_sent_clients_hold_nobody(serve):
+    worker = serve(hello).start()
+    for _ in range(20):
+        worker.client()
+        worker.client(GET[:-2])
+    assert read_all(worker.client(GET)).endswith(b"hello")
+
+
+def test_a_head_that_trickles_in(serve):
+    worker = serve(hello).start()
+    client = worker.client()
+    for byte in GET:
+        client.sendall(bytes([byte]))
+    assert read_all(client).endswith(b"hello")
+
+
+def test_a_head_that_never_ends_is_answered_408(serve):
+    worker = serve(hello, client_header_timeout=0.1).start()
+    assert read_all(worker.client(GET[:-2])).startswith(b"HTTP/1.1 408 ")
+    assert read_all(worker.client()) == b""
+    assert [level for level, _ in worker.log.lines] == ["warning"]
+
+
+def test_a_small_body_that_never_comes_is_answered_408(serve):
+    worker = serve(hello, client_body_timeout=0.1).start()
+    client = worker.client(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n12")
+    assert read_all(client).startswith(b"HTTP/1.1 408 ")
+
+
+def test_malformed_request(serve):
+    worker = serve(hello).start()
+    assert read_all(worker.client(b"NONSENSE\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+    assert len(worker.log.lines) == 1
+    assert read_all(worker.client(GET)).endswith(b"hello")
+
+
+def test_the_answer_reaches_a_client_that_is_still_uploading(serve):
+    worker = serve(hello).start()
+    upload = b"POST / HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 5000000
+    client = worker.client()
+    sender = threading.Thread(target=client.sendall, args=(upload,))
+    sender.start()
+    assert read_all(client).endswith(b"hello")
+    sender.join(10)
+
+
+def test_a_slow_reader_does_not_hold_the_worker(serve):
+    content = b"0123456789" * 1_000_000
+
+    def big(environ, start_response):
+        if environ["PATH_INFO"] == "/":
+            return hello(environ, start_response)
+        start_response("200 OK", [("Content-Length", str(len(content)))])
+        return [content]
+
+    worker = serve(big).start()
+    slow = worker.client(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert slow.recv(12) == b"HTTP/1.1 200"
+    assert read_all(worker.client(GET)).endswith(b"hello")
+    assert read_all(slow).endswith(content)
+
+
+def test_keep_alive_and_pipelining_in_order(serve):
+    def echo(environ, start_response):
+        body = environ["PATH_INFO"].encode() + environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    worker = serve(echo, keep_alive=True).start()
+    client = worker.client(
+        b"".join(b"POST /%d HTTP/1.1\r\nContent-Length: 1\r\n\r\n." % n for n in range(50)),
+        b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n",
+    )
+    wire = read_all(client)
+    bodies = [part.rpartition(b"\r\n\r\n")[2] for part in wire.split(b"HTTP/1.1 200 OK")[1:]]
+    assert bodies == [b"/%d." % n for n in range(50)] + [b"/last"]
+
+
+def test_an_unread_body_is_skipped_on_keep_alive(serve):
+    worker = serve(hello, keep_alive=True).start()
+    client = worker.client(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nGET " + GET + GET)
+    client.shutdown(socket.SHUT_WR)
+    assert read_all(client).count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_idle_keep_alive_connections_end(serve):
+    worker = serve(hello, keep_alive=True, keepalive=0.1).start()
+    assert read_all(worker.client(GET)).endswith(b"hello")
+
+
+def test_no_more_connections_than_allowed(serve):
+    worker = serve(hello, worker_connections=2).start()
+    first, _ = worker.client(GET[:3]), worker.client(GET[:3])
+    waiting = worker.client(GET)
+    waiting.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        waiting.recv(1)
+    waiting.settimeout(10)
+    first.close()
+    assert read_all(waiting).endswith(b"hello")
+
+
+def test_a_worker_that_stops_serves_what_has_begun(serve):
+    stop = threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/stop":
+            stop.wait(10)  # until the other clients are in the listen queue
+            worker.alive = False
+        return hello(environ, start_response)
+
+    worker = serve(app)
+    half = worker.client(GET[:-2])
+    stopper = worker.client(b"GET /stop HTTP/1.1\r\nHost: h\r\n\r\n")
+    worker.start()
+    queued = [worker.client(GET) for _ in range(5)]
+    worker.sockets[0].queued = 5
+    stop.set()
+    assert read_all(stopper).endswith(b"hello")
+    for client in queued:
+        assert read_all(client).endswith(b"hello")
+    half.sendall(GET[-2:])
+    assert read_all(half).endswith(b"hello")
+    worker.thread.join(20)
+    assert not worker.thread.is_alive()
+
+
+def test_a_client_that_resets_is_forgotten(serve):
+    worker = serve(hello).start()
+    for sent in (b"", GET[:5], GET):
+        client = worker.client(sent)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+    for _ in range(1000):  # each request is a turn of the loop, in which it sees the resets
+        assert read_all(worker.client(GET)).endswith(b"hello")
+        if not worker.loop.connections:
+            return
+    pytest.fail("connections that were reset are still watched")
+
+
+@pytest.mark.parametrize("kind", [EpollPoller, SelectorPoller])
+def test_pollers_agree(kind):
+    poller = kind()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        poller.register(ours.fileno(), READ)
+        assert poller.poll(0) == []
+        theirs.send(b"x")
+        assert poller.poll(1) == [(ours.fileno(), READ)]
+        poller.modify(ours.fileno(), WRITE)
+        assert poller.poll(1) == [(ours.fileno(), WRITE)]
+        poller.unregister(ours.fileno())
+        assert poller.poll(0) == []
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            poller.register_listener(listener.fileno())
+            with socket.create_connection(listener.getsockname()):
+                assert poller.poll(1) == [(listener.fileno(), READ)]
+    poller.close()
