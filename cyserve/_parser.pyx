@@ -7,7 +7,7 @@ Rules of this file
 - What needs a decision beyond the grammar is only classified (`RequestHead.flags`).
 - Every verdict is the same wherever the bytes were split, and all work is linear.
 - Every pointer walks between a start and an end; compare before you read.
-- It reads heads that are plainly good. Any other one, once complete, is judged by the reader of
+- It reads heads that are plainly good. Any other, once complete, is judged by the reader of
   `_grammar`, with which the twin reads them all: what is odd is decided in one place.
 - `_pyparser.py` is the reference. Change both or neither.
 
@@ -348,13 +348,9 @@ cdef class RequestHead:
         return latin1(PyBytes_AS_STRING(self.raw) + span.name, span.name_size, False).upper()
 
     cdef list build_headers(self):
-        cdef list headers = []
-        cdef int place
-        for place in range(self.fields.count):
-            headers.append((
-                self.name_of(&self.fields.spans[place]), self.value_of(&self.fields.spans[place])
-            ))
-        return headers
+        cdef Span *spans = self.fields.spans
+        return [(self.name_of(&spans[at]), self.value_of(&spans[at]))
+                for at in range(self.fields.count)]
 
     cdef int take_line(self, const char *start, const Py_ssize_t *places) except -1:
         cdef const char *target = start + places[0] + 1
