@@ -1,10 +1,17 @@
-"""Fixtures of the unit tests: a process that looks freshly started."""
+"""Fixtures of the unit tests: both kinds of kernel, a process that looks freshly started."""
 
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
-from cyserve import paths
+from cyserve import _accel, paths
+
+KERNELS = {
+    "compiled": ("cyserve._parser", "cyserve._io"),
+    "pure": ("cyserve._pyparser", "cyserve._pyio"),
+}
 
 MEANINGFUL = (
     "CYSERVE_CMD_ARGS",
@@ -14,6 +21,23 @@ MEANINGFUL = (
     "SENDFILE",
     "WEB_CONCURRENCY",
 )
+
+
+@pytest.fixture(params=["pure"] if _accel.implementation() == "pure" else list(KERNELS))
+def kernel(request: pytest.FixtureRequest) -> tuple[ModuleType, ModuleType]:
+    """A parser and the io module of its own kind; each kind that is there in turn."""
+    parser, io = KERNELS[request.param]
+    return import_module(parser), import_module(io)
+
+
+@pytest.fixture
+def parser(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return kernel[0]
+
+
+@pytest.fixture
+def io(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return kernel[1]
 
 
 @pytest.fixture
