@@ -285,7 +285,7 @@ cdef class ResponseHead:
     cdef Py_ssize_t length_at       # where in them the Content-Length line is
     cdef Py_ssize_t length_size     # 0: there is none
     cdef long long length
-    cdef bint asked_upgrade
+    cdef bint asked_upgrade         # once asked for, for good: `headers` tells no more
     cdef bint asked_close
     cdef char small[SMALL]
 
@@ -301,6 +301,7 @@ cdef class ResponseHead:
         if not self.take_status(status):
             raise ValueError(f"Invalid status {status!r}")
         self.shown = None
+        self.asked_upgrade = self.asked_close = False
         self.take(headers)
 
     def __dealloc__(self):
@@ -371,7 +372,6 @@ cdef class ResponseHead:
         """Check the fields, and keep those that are to be sent."""
         self.size = self.length_at = self.length_size = 0
         self.length = -1
-        self.asked_upgrade = self.asked_close = False
         if not isinstance(headers, (list, tuple)):
             headers = list(headers)
         for field in headers:

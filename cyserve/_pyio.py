@@ -127,6 +127,7 @@ class ResponseHead:
         self._status = str.__str__(status)
         self._code = int(match[1])
         self._shown: list[tuple[str, str]] | None = None  # what `headers` has handed out
+        self._upgrade = self._close = False  # once asked for, for good: `headers` tells no more
         self._take(headers)
 
     @property
@@ -181,7 +182,6 @@ class ResponseHead:
     def _take(self, headers: Iterable[tuple[str, str]]) -> None:
         """Check the fields, and keep those that are to be sent."""
         self._length = -1
-        self._upgrade = self._close = False
         self._fields: list[tuple[str, str]] = []
         for field in headers if isinstance(headers, (list, tuple)) else list(headers):
             if not isinstance(field, (tuple, list)) or len(field) != 2:

@@ -1,0 +1,140 @@
+"""InputBuffer: what is received comes out again, in order and once."""
+
+import os
+import socket
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A connected pair, the first end non-blocking."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        yield ours, theirs
+
+
+class TestFill:
+    def test_nothing_to_receive(self, io: ModuleType, pair: Pair) -> None:
+        buffer = io.InputBuffer()
+        assert buffer.fill(pair[0].fileno()) == -1
+        assert len(buffer) == 0
+
+    def test_no_more_than_asked_for(self, io: ModuleType, pair: Pair) -> None:
+        pair[1].sendall(b"abcdef")
+        buffer = io.InputBuffer(b"0")
+        assert buffer.fill(pair[0].fileno(), 4) == 4
+        assert buffer.peek(99) == b"0abcd"
+        assert buffer.fill(pair[0].fileno()) == 2
+        assert buffer.take(99) == b"0abcdef"
+
+    def test_end_of_stream(self, io: ModuleType, pair: Pair) -> None:
+        pair[1].sendall(b"last")
+        pair[1].close()
+        buffer = io.InputBuffer()
+        assert [buffer.fill(pair[0].fileno()) for _ in range(3)] == [4, 0, 0]
+        assert buffer.take(99) == b"last"
+
+    def test_connection_reset(self, io: ModuleType, pair: Pair) -> None:
+        pair[0].send(b"never read")  # closing an end with unread bytes resets the other
+        pair[1].close()
+        buffer = io.InputBuffer(b"kept")
+        with pytest.raises(ConnectionResetError):
+            buffer.fill(pair[0].fileno())
+        assert buffer.take(99) == b"kept"
+
+    def test_descriptor_that_is_not_open(self, io: ModuleType) -> None:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            io.InputBuffer().fill(-1)
+
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_no_room_is_not_the_end_of_the_stream(
+        self, io: ModuleType, pair: Pair, size: int
+    ) -> None:
+        pair[1].sendall(b"x")
+        with pytest.raises(ValueError, match="size must be positive"):
+            io.InputBuffer().fill(pair[0].fileno(), size)
+
+    def test_many_pieces_taken_as_they_come(self, io: ModuleType, pair: Pair) -> None:
+        sent = os.urandom(200_000)
+        buffer = io.InputBuffer()
+        taken = bytearray()
+        for start in range(0, len(sent), 5000):
+            pair[1].sendall(sent[start : start + 5000])
+            while buffer.fill(pair[0].fileno(), 1777) > 0:
+                taken += buffer.take(1500)
+        assert bytes(taken) + buffer.take(len(buffer)) == sent
+
+
+def test_lines(io: ModuleType) -> None:
+    buffer = io.InputBuffer(b"one\ntwo\r\n\nrest")
+    assert buffer.take_line(99) == b"one\n"
+    assert buffer.take_line(2) == b"tw"
+    assert buffer.take_line(0) == b""
+    assert buffer.take_line(3) == b"o\r\n"
+    assert buffer.take_line(99) == b"\n"
+    assert buffer.take_line(99) == b"rest"
+    assert buffer.take_line(99) == b""
+
+
+def test_scanned_starts_anew_behind_what_is_consumed(io: ModuleType, parser: ModuleType) -> None:
+    buffer = io.InputBuffer(b"GET / HTTP/1.1\r\nHost: a")
+    assert parser.parse_head(buffer, parser.HeadRules()) is None
+    assert buffer.scanned != 0
+    buffer.skip(1)
+    assert buffer.scanned == 0
+
+
+def test_released_buffer_is_still_usable(io: ModuleType) -> None:
+    buffer = io.InputBuffer(b"abc")
+    buffer.release()
+    assert buffer.take(99) == b"abc"
+    buffer.release()
+    buffer.release()
+    assert len(buffer) == 0
+    assert buffer.peek(1) == b""
+    buffer.feed(b"def")
+    assert buffer.take(99) == b"def"
+
+
+def test_text_is_refused(io: ModuleType) -> None:
+    with pytest.raises(TypeError):
+        io.InputBuffer().feed("abc")
+    with pytest.raises(TypeError):
+        io.InputBuffer("abc")
+
+
+sizes = st.integers(-2, 40) | st.sampled_from([-(2**40), 2**40])
+steps = st.one_of(
+    st.tuples(st.just("feed"), st.binary(max_size=60).map(lambda data: data.replace(b"a", b"\n"))),
+    st.tuples(st.sampled_from(["peek", "take", "take_line", "skip"]), sizes),
+    st.tuples(st.just("release")),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # `io` is a module
+@given(st.lists(steps, max_size=40))
+def test_against_a_model(io: ModuleType, script: list[tuple[Any, ...]]) -> None:
+    buffer, model = io.InputBuffer(), b""
+    for name, *given_args in script:
+        result = getattr(buffer, name)(*given_args)
+        if name == "feed":
+            model += given_args[0]
+        elif name != "release":
+            size = max(0, given_args[0])
+            front = model[:size]
+            if name == "take_line" and b"\n" in front:
+                front = front[: front.index(b"\n") + 1]
+            assert result == (len(front) if name == "skip" else front)
+            if name != "peek":
+                model = model[len(front) :]
+        assert len(buffer) == len(model)
+    assert buffer.take(len(model)) == model
