@@ -23,7 +23,8 @@ def test_log_of_a_good_start_and_stop(start_server):
     pid, (host, port) = server.pid, server.address
     assert re.fullmatch(r"\[INFO\] Starting cyserve \S+", lines[0])
     assert lines[1:3] == [
-        f"[INFO] Listening at: http://{host}:{port} ({pid})", "[INFO] Using worker: sync",
+        f"[INFO] Listening at: http://{host}:{port} ({pid})",
+        "[INFO] Using worker: sync",
     ]
     assert sum("[INFO] Booting worker with pid: " in line for line in lines) == 2
     assert lines[-1] == "[INFO] Shutting down: Master"
@@ -47,8 +48,15 @@ def on_exit(server): hook("on_exit")
     server = start_server(config=config)
     server.stop()
     assert re.findall("^hook (.*)$", server.log_text(), re.MULTILINE) == [
-        "nworkers_changed 1 None", "on_starting", "when_ready", "pre_fork [booting]",
-        "post_fork True", "post_worker_init True False", "worker_exit", "child_exit", "on_exit",
+        "nworkers_changed 1 None",
+        "on_starting",
+        "when_ready",
+        "pre_fork [booting]",
+        "post_fork True",
+        "post_worker_init True False",
+        "worker_exit",
+        "child_exit",
+        "on_exit",
     ]
 
 
@@ -56,8 +64,13 @@ def on_exit(server): hook("on_exit")
 @pytest.mark.parametrize(
     ("code", "app", "status", "reason", "text"),
     [
-        ("raise ValueError('my fault')", "bad:app", 3, "Worker failed to boot.",
-         "ValueError: my fault"),
+        (
+            "raise ValueError('my fault')",
+            "bad:app",
+            3,
+            "Worker failed to boot.",
+            "ValueError: my fault",
+        ),
         ("import no_such_module", "bad:app", 3, "Worker failed to boot.", "no_such_module"),
         ("import os; os._exit(3)", "bad:app", 3, "Worker failed to boot.", "exited with code 3"),
         ("", "bad:app", 4, "App failed to load.", "Failed to find attribute 'app' in 'bad'."),
@@ -113,9 +126,7 @@ def app(environ, start_response):
 def test_a_busy_address(start_server):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         host, port = busy.getsockname()
-        server = start_server(
-            bind=f"{host}:{port}", wait=False, config="pidfile = 'x.pid'"
-        )
+        server = start_server(bind=f"{host}:{port}", wait=False, config="pidfile = 'x.pid'")
         assert server.wait_exit() == 1
     log = server.log_text()
     assert f"[ERROR] Connection in use: ('{host}', {port})" in log
@@ -136,9 +147,7 @@ def test_the_pid_file(start_server):
 
 
 def test_a_stale_pid_file_is_overwritten(start_server):
-    server = start_server(
-        "plain:app", "--pid", "server.pid", files={"server.pid": "999999999\n"}
-    )
+    server = start_server("plain:app", "--pid", "server.pid", files={"server.pid": "999999999\n"})
     assert (server.directory / "server.pid").read_text() == f"{server.pid}\n"
 
 
@@ -153,8 +162,13 @@ def test_a_pid_file_in_a_missing_folder(start_server):
 def daemon(start_server):
     """A server in the background; `pid` is its master's."""
     server = start_server(
-        "plain:app", "--daemon", "--pid", "d.pid", bind=f"127.0.0.1:{free_port()}",
-        errorlog="error.log", wait=False,
+        "plain:app",
+        "--daemon",
+        "--pid",
+        "d.pid",
+        bind=f"127.0.0.1:{free_port()}",
+        errorlog="error.log",
+        wait=False,
     )
     assert server.wait_exit() == 0
     path = server.directory / "d.pid"
@@ -196,7 +210,8 @@ def test_reuse_port(start_server):
     server = start_server("plain:app", "--reuse-port", bind=f"127.0.0.1:{port}", workers=2)
     assert f"Listening at:  ({server.pid})" in server.log_text()
     inodes = [
-        line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()
         if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
     ]
     assert len(inodes) == 2
@@ -233,7 +248,10 @@ def test_socket_activation(start_server):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd = listener.fileno()
         server = start_server(
-            "show:app", bind="127.0.0.1:1", pass_fds=[fd], files={"show.py": SHOW_ENVIRON},
+            "show:app",
+            bind="127.0.0.1:1",
+            pass_fds=[fd],
+            files={"show.py": SHOW_ENVIRON},
             prefix=[sys.executable, "-c", ACTIVATE.format(fd=fd)],
         )
         assert server.address == listener.getsockname()
@@ -271,14 +289,24 @@ def everybody_may_enter(tmp_path):
     """Lets any user reach the folders of this test, as workers of another user must."""
     needs_root()
     for folder in (tmp_path, *tmp_path.parents):
-        if folder != Path(tempfile.gettempdir()) and tempfile.gettempdir() in map(str, folder.parents):
+        if folder != Path(tempfile.gettempdir()) and tempfile.gettempdir() in map(
+            str, folder.parents
+        ):
             folder.chmod(folder.stat().st_mode | 0o055)
 
 
 def test_user_and_group(start_server, everybody_may_enter):
     server = start_server(
-        "who:app", "--user", "65534", "--group", "65534", "--umask", "0117",
-        bind="unix:w.sock", files={"who.py": WHO}, errorlog="error.log",
+        "who:app",
+        "--user",
+        "65534",
+        "--group",
+        "65534",
+        "--umask",
+        "0117",
+        bind="unix:w.sock",
+        files={"who.py": WHO},
+        errorlog="error.log",
     )
     assert request(server.address).text.split()[:3] == ["65534", "65534", "65534"]
     assert os.stat(f"/proc/{server.pid}").st_uid == 0
@@ -290,9 +318,7 @@ def test_user_and_group(start_server, everybody_may_enter):
 
 
 def test_initgroups(start_server, everybody_may_enter):
-    server = start_server(
-        "who:app", "--user", "nobody", "--initgroups", files={"who.py": WHO}
-    )
+    server = start_server("who:app", "--user", "nobody", "--initgroups", files={"who.py": WHO})
     groups = request(server.address).text.partition("[")[2]
     own = sorted(set(os.getgrouplist("nobody", os.getegid())))
     assert groups == ", ".join(map(str, own)) + "]"

@@ -29,10 +29,15 @@ def ask(server, what=b"pid"):
 
 @pytest.mark.parametrize("what", ["sleep", "spin"])
 def test_a_silent_worker_is_ended_with_all_that_is_known(start_server, what):
-    server = start_server(*TINY, "--timeout", "1", config="""
+    server = start_server(
+        *TINY,
+        "--timeout",
+        "1",
+        config="""
 def worker_abort(worker):
     worker.log.info("hook worker_abort")
-""")
+""",
+    )
     (pid,) = server.worker_pids()
     assert ask(server, what.encode()) == b""
     server.wait_log(rf"\[CRITICAL\] WORKER TIMEOUT \(pid:{pid}\) Running: '{what}' for \d\.\d s")
@@ -107,7 +112,10 @@ def test_a_slow_boot_is_not_a_silent_worker(start_server):
 
 @differs("has no boot_timeout")
 def test_boot_timeout(start_server):
-    code = "import os, time\nif not os.path.exists('repaired'): time.sleep(1000)\nfrom plain import app"
+    code = """import os, time
+while not os.path.exists("repaired"): time.sleep(0.1)
+from plain import app
+"""
     server = start_server("hangs:app", "--boot-timeout", "1", files={"hangs.py": code}, wait=False)
     server.wait_log(r"WORKER TIMEOUT \(pid:\d+\) It did not get ready within boot_timeout \(1 s\)")
     (server.directory / "repaired").touch()
@@ -144,7 +152,10 @@ def app(environ, start_response):
     return []
 """
     server = start_server(
-        "parent:app", "--log-level", "debug", files={"parent.py": code},
+        "parent:app",
+        "--log-level",
+        "debug",
+        files={"parent.py": code},
         prefix=[sys.executable, "-c", adopt],
     )
     request(server.address)
@@ -212,4 +223,3 @@ def test_max_requests_brings_new_workers_and_loses_nothing(start_server):
         pids.add(response.text.split()[-1])
     assert len(pids) >= 4
     assert "[ERROR]" not in server.log_text()
-

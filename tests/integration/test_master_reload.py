@@ -73,8 +73,15 @@ def test_old_workers_serve_until_the_new_ones_are_ready(start_changing):
 @differs("halts")
 @pytest.mark.parametrize(
     "before",
-    ["raise ValueError('no')", "import no_such_module", "def broken(:", "raise SystemExit(0)",
-     "raise SystemExit(3)", "os._exit(4)", "os.kill(os.getpid(), 11)"],
+    [
+        "raise ValueError('no')",
+        "import no_such_module",
+        "def broken(:",
+        "raise SystemExit(0)",
+        "raise SystemExit(3)",
+        "os._exit(4)",
+        "os.kill(os.getpid(), 11)",
+    ],
 )
 def test_an_application_that_does_not_load(start_changing, before):
     server = start_changing()
@@ -99,6 +106,9 @@ def test_an_application_that_does_not_load(start_changing, before):
         ("bind = ['nonsense:port']", "port"),
         ("worker_class = 'no.such.Class'", "no.such"),
         ("import sys; sys.exit(3)", "exit"),
+        ("def on_reload(server): 1/0", "division by zero"),
+        ("def pre_fork(server, worker): 1/0", "division by zero"),
+        ("def nworkers_changed(server, new, old): 1/0", "division by zero"),
         ("errorlog = '/no/such/folder/error.log'", "/no/such/folder/error.log"),
     ],
 )
@@ -247,7 +257,9 @@ def app(environ, start_response):
     return [body]
 """
     server = start_server(
-        "env:app", files={"env.py": code}, env={"KEPT": "launch"},
+        "env:app",
+        files={"env.py": code},
+        env={"KEPT": "launch"},
         config="raw_env = ['KEPT=over', 'GONE=x']",
     )
     assert request(server.address).text == "('over', 'x', None)"

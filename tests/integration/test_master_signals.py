@@ -36,8 +36,7 @@ def finish_slow_request(server):
 
 
 @pytest.mark.parametrize(
-    ("number", "name"),
-    [(signal.SIGTERM, "term"), (signal.SIGINT, "int"), (signal.SIGQUIT, "quit")],
+    ("number", "name"), [(signal.SIGTERM, "term"), (signal.SIGINT, "int"), (signal.SIGQUIT, "quit")]
 )
 def test_stop(start_server, number, name):
     server = start_server(workers=2)
@@ -81,9 +80,7 @@ def test_a_worker_that_does_not_stop_is_killed_and_nobody_speaks_of_memory(start
     stubborn = "import signal\n" + SLOW.replace(
         "time.sleep(0.01)", "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])"
     )
-    server = start_server(
-        "slow:app", "--graceful-timeout", "1", files={"slow.py": stubborn}
-    )
+    server = start_server("slow:app", "--graceful-timeout", "1", files={"slow.py": stubborn})
     with begin_slow_request(server):
         assert server.stop() == 0
     log = server.log_text()
@@ -219,7 +216,9 @@ def test_a_flood_of_signals_is_worked_off(start_server):
 
 
 def test_term_during_start(start_server):
-    gate = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nfrom plain import app\n"
+    gate = (
+        "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nfrom plain import app\n"
+    )
     server = start_server("gated:app", files={"gated.py": gate}, wait=False)
     server.wait_log("Booting worker with pid")
     server.signal(signal.SIGTERM)

@@ -160,8 +160,12 @@ def test_a_new_master_that_cannot_start(start_upgradable):
 def test_daemon_choreography(start_server):
     """USR2, then WINCH and QUIT to the old master, as the documents of operators say."""
     server = start_server(
-        "plain:app", "--daemon", bind=f"127.0.0.1:{free_port()}", errorlog="error.log",
-        config="pidfile = 'm.pid'", wait=False,
+        "plain:app",
+        "--daemon",
+        bind=f"127.0.0.1:{free_port()}",
+        errorlog="error.log",
+        config="pidfile = 'm.pid'",
+        wait=False,
     )
     assert server.wait_exit() == 0
     old = int(wait_for(lambda: read(server.directory / "m.pid"), "the pid file"))

@@ -28,7 +28,16 @@ def queue():
 
 def test_names():
     assert {signals.SIG_NAMES[sig] for sig in (*signals.SIGNALS, signal.SIGCHLD)} == {
-        "hup", "quit", "int", "term", "ttin", "ttou", "usr1", "usr2", "winch", "chld",
+        "hup",
+        "quit",
+        "int",
+        "term",
+        "ttin",
+        "ttou",
+        "usr1",
+        "usr2",
+        "winch",
+        "chld",
     }
 
 
