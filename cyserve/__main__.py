@@ -1,4 +1,7 @@
-"""`python -m cyserve` is the command `cyserve`."""
+"""`python -m cyserve` is the command `cyserve`.
+
+Nothing else may be here: the console script does not run this file.
+"""
 
 from cyserve.app.wsgiapp import run
 

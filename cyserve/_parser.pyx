@@ -7,10 +7,11 @@ Rules of this file
 - What needs a decision beyond the grammar is only classified (`RequestHead.flags`).
 - Every verdict is the same wherever the bytes were split, and all work is linear.
 - Every pointer walks between a start and an end; compare before you read.
-- What is rare is left to the functions of `_grammar`, which the twin uses for everything.
+- It reads heads that are plainly good. Any other, once complete, is judged by the reader of
+  `_grammar`, with which the twin reads them all: what is odd is decided in one place.
 - `_pyparser.py` is the reference. Change both or neither.
 
-Over 500 lines because the twin's few string methods are loops here, and a kernel is one module.
+Over 500 lines because the twin's string methods are loops here, and a kernel is one module.
 """
 
 cimport cython
@@ -18,31 +19,24 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_Copy, PyDict_Size
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memchr, memcmp, memcpy, memmove
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memchr, memcmp, memcpy
 
+from cyserve._bytes cimport (
+    PyUnicode_DATA, decimal, hex_value, is_blank, is_word, latin1, leading_crlf,
+    same_but_case, unquote, value_end,
+)
 from cyserve._io cimport InputBuffer
 
 from cyserve import _grammar
 from cyserve._errors import (
-    ChunkMissingTerminator,
-    InvalidChunkExtension,
-    InvalidChunkSize,
-    InvalidHeader,
-    InvalidHeaderName,
-    InvalidRequestLine,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ObsoleteFolding,
-    ParseException,
+    ChunkMissingTerminator, InvalidChunkSize, InvalidHeader, InvalidRequestLine,
+    LimitRequestHeaders, LimitRequestLine, ParseException,
 )
 
 cdef extern from "Python.h":
     PyObject *PyDict_SetDefault(dict d, PyObject *key, object value) except NULL
-    str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
-    void *PyUnicode_DATA(str text)
-    str PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
 
@@ -55,48 +49,31 @@ cdef enum:  # byte classes
     IN_TOKEN = 1
     IN_METHOD = 2
     IN_TARGET = 4
-    IN_VALUE = 8
-    ENDS_PART = 16   # of a target: "?" and "#"
 
 cdef enum Role:  # fields that frame the message
     ORDINARY, HOST, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION
 
-cdef enum Fault:
-    NO_FAULT, INCOMPLETE, TOO_MANY, TOO_LARGE, MALFORMED, FOLDED, BAD_VALUE, REPEATED, NO_MEMORY
-
 cdef enum:
     MAX_HEAD = 1 << 30
-    SPANS = 40       # fields for which a head needs no memory beside its own
+    SPANS = 48   # a head with more fields than that is not plainly good
 
 cdef unsigned char classes[256]
-cdef signed char hex_values[256]
 cdef dict ROLES = {
     "HOST": HOST, "CONTENT-TYPE": CONTENT_TYPE, "CONTENT-LENGTH": CONTENT_LENGTH,
     "TRANSFER-ENCODING": TRANSFER_ENCODING, "CONNECTION": CONNECTION,
 }
 cdef tuple METHODS = _grammar.METHODS
 cdef tuple VERSIONS = tuple([(1, minor) for minor in range(10)])
-cdef tuple PROTOCOLS = tuple([f"HTTP/1.{minor}" for minor in range(10)])
-cdef object environ_key = _grammar.environ_key
 cdef int HAS_UNDERSCORE = _grammar.HAS_UNDERSCORE
-cdef int HAS_CODINGS = _grammar.HAS_CODINGS
 
 
-cdef void build_tables():
-    cdef int byte
-    for byte in range(256):
-        classes[byte] = (
-            (IN_TOKEN if byte in _grammar.TOKEN else 0)
-            | (IN_METHOD if byte in _grammar.METHOD else 0)
-            | (IN_TARGET if byte in _grammar.TARGET else 0)
-            | (IN_VALUE if byte in _grammar.VALUE else 0)
-            | (ENDS_PART if byte in b"?#" else 0)
-        )
-        hex_values[byte] = int(chr(byte), 16) if byte in _grammar.HEXDIG else -1
-
-
-build_tables()
-cdef uint64_t MAX_LENGTH = _grammar.MAX_LENGTH
+cdef int byte
+for byte in range(256):
+    classes[byte] = (
+        (IN_TOKEN if byte in _grammar.TOKEN else 0)
+        | (IN_METHOD if byte in _grammar.METHOD else 0)
+        | (IN_TARGET if byte in _grammar.TARGET else 0)
+    )
 assert MAX_HEAD == _grammar.MAX_HEAD
 
 
@@ -109,26 +86,10 @@ cdef struct Field:  # a field name for which everything is ready
     int flags
     int role
 
-cdef struct Limits:
-    Py_ssize_t line, fields, field, section
-    bint fold, strip
-    Field *table
-    size_t slots     # of the table, less one
-
 cdef struct Span:  # a field of a head; places are offsets from the request line
     const Field *field
     uint32_t name, name_size, value, value_size
-    uint32_t high    # not 0: there are bytes above 0x7f
-
-cdef struct Fields:
-    Span *spans
-    Py_ssize_t count, capacity
-    int flags
-    int seen              # bits 1 << role
-    Py_ssize_t length     # which one is Content-Length
-    bint chunked, codings, close, keep, options
-    Fault fault
-    const char *fault_at  # the start of the line
+    bint high    # there are bytes above 0x7f
 
 
 cdef class HeadRules:
@@ -145,19 +106,17 @@ cdef class HeadRules:
     scheme_headers: upper-case names of the fields to classify as HAS_SCHEME.
     """
 
-    cdef readonly Py_ssize_t limit_request_line
-    cdef readonly Py_ssize_t limit_request_fields
-    cdef readonly Py_ssize_t limit_request_field_size
-    cdef readonly bint permit_obsolete_folding
-    cdef readonly bint strip_header_spaces
-    cdef readonly bint permit_unconventional_http_method
-    cdef readonly bint permit_unconventional_http_version
-    cdef readonly bint casefold_http_method
+    cdef readonly Py_ssize_t limit_request_line, limit_request_fields, limit_request_field_size
+    cdef readonly bint permit_obsolete_folding, strip_header_spaces, casefold_http_method
+    cdef readonly bint permit_unconventional_http_method, permit_unconventional_http_version
     cdef readonly tuple scheme_headers
-    cdef Limits limits
-    cdef list kept  # what the table points to
+    cdef readonly dict known_fields
+    cdef Py_ssize_t section_limit
+    cdef Field *table
+    cdef size_t slots   # of the table, less one
+    cdef list kept      # what the table points to
 
-    def __init__(
+    def __cinit__(
         self, *,
         limit_request_line: int = 4094,
         limit_request_fields: int = 100,
@@ -169,8 +128,6 @@ cdef class HeadRules:
         casefold_http_method: bool = False,
         scheme_headers: tuple[str, ...] = (),
     ) -> None:
-        if self.limits.table != NULL:
-            raise TypeError("rules are made once")
         most_fields = _grammar.MAX_FIELDS
         self.limit_request_line = min(limit_request_line or MAX_HEAD, MAX_HEAD)
         self.limit_request_fields = min(limit_request_fields or most_fields, most_fields)
@@ -181,367 +138,161 @@ cdef class HeadRules:
         self.permit_unconventional_http_version = permit_unconventional_http_version
         self.casefold_http_method = casefold_http_method
         self.scheme_headers = scheme_headers
-        self.limits.line = self.limit_request_line
-        self.limits.fields = self.limit_request_fields
-        self.limits.field = self.limit_request_field_size
-        self.limits.section = min(
+        self.known_fields = _grammar.known_fields(scheme_headers)
+        self.section_limit = min(
             self.limit_request_fields * (self.limit_request_field_size + 2) + 4, MAX_HEAD)
-        self.limits.fold = permit_obsolete_folding
-        self.limits.strip = strip_header_spaces
-        self.build_table({*_grammar.COMMON_FIELDS, *scheme_headers})
+        self.build_table(dict(self.known_fields.values()))
 
     def __dealloc__(self):
-        free(self.limits.table)
+        free(self.table)
 
-    cdef int build_table(self, set names) except -1:
+    cdef int build_table(self, dict names) except -1:
         cdef Field *field
         cdef size_t slots = 256
         while slots < 3 * <size_t> len(names):
             slots *= 2
-        self.limits.table = <Field *> calloc(slots, sizeof(Field))
-        if self.limits.table == NULL:
+        self.table = <Field *> calloc(slots, sizeof(Field))
+        if self.table == NULL:
             raise MemoryError()
-        self.limits.slots = slots - 1
+        self.slots = slots - 1
         self.kept = []
-        for upper in names:
+        for upper, flags in names.items():
             name = upper.lower().encode("latin-1")
             mask = bytes([0xDF if byte in _grammar.ALPHA else 0xFF for byte in name])
-            key = environ_key(upper)
+            key = _grammar.environ_key(upper)
             self.kept.append((upper, name, mask, key))
-            field = slot_of(&self.limits, <const unsigned char *> name, len(name))
+            field = slot_of(self, <const unsigned char *> name, len(name))
             field.name = name
             field.mask = mask
             field.size = len(name)
             field.upper = <PyObject *> upper
             field.key = <PyObject *> key
-            field.flags = _grammar.field_flags(upper, self.scheme_headers)
+            field.flags = flags & ~_grammar.FRAMES
             field.role = ROLES.get(upper, ORDINARY)
         return 0
 
 
-# -- bytes ---------------------------------------------------------------------------------------
-
-cdef inline bint same_name(
-    const Field *field, const unsigned char *name, Py_ssize_t size
-) noexcept nogil:
-    """Whether the name is this field's, in whatever case."""
-    cdef uint64_t given, known, mask
-    cdef Py_ssize_t at = 0
-    if size < 8:
-        while at < size and not (name[at] ^ field.name[at]) & field.mask[at]:
-            at += 1
-        return at == size
-    while True:
-        memcpy(&given, name + at, 8)
-        memcpy(&known, field.name + at, 8)
-        memcpy(&mask, field.mask + at, 8)
-        if (given ^ known) & mask:
-            return False
-        if at == size - 8:
-            return True
-        at = min(at + 8, size - 8)
-
-
 cdef inline Field *slot_of(
-    const Limits *limits, const unsigned char *name, Py_ssize_t size
+    HeadRules rules, const unsigned char *name, Py_ssize_t size
 ) noexcept nogil:
     """The slot of a name that is not empty, or the empty slot where it belongs."""
     cdef size_t slot = (
         <size_t> size + 5 * <size_t> (name[0] | 0x20)
-        + 17 * <size_t> (name[size - 1] | 0x20) + 41 * <size_t> (name[size // 2] | 0x20)
+        + 17 * <size_t> (name[size - 1] | 0x20) + 41 * <size_t> (name[size >> 1] | 0x20)
     )
     cdef Field *field
     while True:
-        field = &limits.table[slot & limits.slots]
-        if not field.size or field.size == size and same_name(field, name, size):
+        field = &rules.table[slot & rules.slots]
+        if not field.size or field.size == size and same_but_case(
+            name, field.name, field.mask, size
+        ):
             return field
         slot += 1
 
 
-cdef inline bint is_blank(char byte) noexcept nogil:
-    return byte == c" " or byte == c"\t"
-
-
-cdef inline bint is_word(const char *start, Py_ssize_t size, const char *word) noexcept nogil:
-    """Whether these bytes of a field value are `word`: lower-case letters and "-"."""
-    cdef Py_ssize_t at = 0
-    while at < size and word[at] and start[at] | 0x20 == word[at]:
-        at += 1
-    return at == size and not word[at]
-
-
-cdef inline const char *value_end(
-    const char *at, const char *end, uint64_t *high
-) noexcept nogil:
-    """The first byte that a field value cannot hold, or `end`."""
-    cdef uint64_t eight
-    while end - at >= 8:  # eight bytes at once unless one is below 0x20 or is 0x7f
-        memcpy(&eight, at, 8)
-        if (
-            ((eight - 0x2020202020202020ULL) & ~eight)
-            | (((eight ^ 0x7F7F7F7F7F7F7F7FULL) - 0x0101010101010101ULL) & ~eight)
-        ) & 0x8080808080808080ULL:
-            break
-        high[0] |= eight
-        at += 8
-    while at < end and classes[<unsigned char> at[0]] & IN_VALUE:
-        high[0] |= <unsigned char> at[0]
-        at += 1
-    return at
-
-
-cdef inline const char *name_end(
-    const char *at, const char *end, int *flags
-) noexcept nogil:
-    """The first byte that a field name cannot hold, or `end`."""
+cdef inline bint is_name(const char *at, const char *end, int *flags) noexcept nogil:
     while at < end and classes[<unsigned char> at[0]] & IN_TOKEN:
         if at[0] == c"_":
             flags[0] |= HAS_UNDERSCORE
         at += 1
-    return at
+    return at == end
 
 
-cdef inline str latin1(const char *start, Py_ssize_t size, bint high=True):
-    """Latin-1 text. high: there may be bytes above 0x7f."""
-    if high:
-        return PyUnicode_DecodeLatin1(start, size, NULL)
-    cdef str text = PyUnicode_New(size, 0x7F)
-    memcpy(PyUnicode_DATA(text), start, size)
-    return text
+# -- request head --------------------------------------------------------------------------------
+
+cdef struct Fields:
+    Span spans[SPANS]
+    int count
+    int flags
+    int seen              # bits 1 << role
+    int length            # which one is Content-Length
+    bint close, keep, options
 
 
-cdef str unquote(str path):
-    """Percent-decode, to Latin-1 text; "%" without two hex digits stays (PEP 3333)."""
-    cdef bytes raw = path.encode("latin-1")
-    cdef const char *at = PyBytes_AS_STRING(raw)
-    cdef const char *end = at + len(raw)
-    cdef bytearray decoded = bytearray(len(raw))
-    cdef char *out = decoded
-    cdef int first, second
-    while at < end:
-        if at[0] == c"%" and end - at > 2:
-            first = hex_values[<unsigned char> at[1]]
-            second = hex_values[<unsigned char> at[2]]
-            if first >= 0 and second >= 0:
-                out[0] = <char> (16 * first + second)
-                out += 1
-                at += 3
-                continue
-        out[0] = at[0]
-        out += 1
-        at += 1
-    return PyUnicode_DecodeLatin1(decoded, out - <char *> decoded, NULL)
+cdef const char *read_line(const char *at, const char *end, Py_ssize_t *places) noexcept nogil:
+    """Read "METHOD /path HTTP/1.d" and return the end of its CRLF, or NULL for anything else.
 
-
-# -- fields, of a head or of a trailer section -----------------------------------------------------
-
-cdef inline const char *fail(Fields *fields, Fault fault, const char *at) noexcept nogil:
-    fields.fault = fault
-    fields.fault_at = at
-    return NULL
-
-
-cdef bint grow(Fields *fields) noexcept nogil:
-    """Room for more spans, which leave the head's own memory. False: there is no memory."""
-    cdef Span *spans = <Span *> malloc(2 * fields.capacity * sizeof(Span))
-    if spans == NULL:
-        return False
-    memcpy(spans, fields.spans, fields.count * sizeof(Span))
-    if fields.capacity > SPANS:
-        free(fields.spans)
-    fields.spans = spans
-    fields.capacity *= 2
-    return True
-
-
-cdef const char *unfold(
-    Span *span, char *out, const char *at, const char *end, const char *base
-) noexcept nogil:
-    """Join the continuation lines at `at` to the value that ends at `out`, in place.
-
-    Returns where they end, NULL for a byte that does not belong there.
+    places: where to put the sizes of method and target.
     """
-    cdef const char *start
-    cdef const char *stop
-    cdef uint64_t high = 0
-    while at < end and is_blank(at[0]):
-        start = at
-        stop = value_end(at, end, &high)
-        if end - stop < 2 or stop[0] != c"\r" or stop[1] != c"\n":
-            return NULL
-        at = stop + 2
-        while start < stop and is_blank(start[0]):
-            start += 1
-        while stop > start and is_blank(stop[-1]):
-            stop -= 1
-        out[0] = c" "
-        memmove(out + 1, start, stop - start)
-        out += 1 + (stop - start)
-    start = base + span.value
-    while out > start and is_blank(out[-1]):
-        out -= 1
-    while start < out and is_blank(start[0]):
-        start += 1
-    span.value = <uint32_t> (start - base)
-    span.value_size = <uint32_t> (out - start)
-    span.high |= high & 0x8080808080808080ULL != 0
-    return at
-
-
-cdef inline bint note(
-    Fields *fields, const Field *field, const char *value, Py_ssize_t size
-) noexcept nogil:
-    """Take notice of a field that frames the message. False: it must not come again."""
-    cdef int seen = fields.seen & 1 << field.role
-    fields.seen |= 1 << field.role
-    if field.role == CONNECTION:
-        if is_word(value, size, b"close"):
-            fields.close = True
-        elif is_word(value, size, b"keep-alive"):
-            fields.keep = True
-        else:
-            fields.options = True
-        return True
-    if field.role == TRANSFER_ENCODING:
-        if seen or not is_word(value, size, b"chunked"):
-            fields.codings = True
-        fields.chunked = True
-        return True
-    if field.role == CONTENT_LENGTH:
-        fields.length = fields.count
-    return not seen
+    cdef const char *start = at
+    while at < end and classes[<unsigned char> at[0]] & IN_METHOD:
+        at += 1
+    places[0] = at - start
+    if not 3 <= places[0] <= 20 or end - at < 2 or at[0] != c" " or at[1] != c"/":
+        return NULL
+    start = at + 1
+    at += 2
+    while at < end and classes[<unsigned char> at[0]] & IN_TARGET:
+        at += 1
+    places[1] = at - start
+    if end - at < 11 or memcmp(at, b" HTTP/1.", 8) or memcmp(at + 9, b"\r\n", 2):
+        return NULL
+    return at + 11 if c"0" <= at[8] <= c"9" else NULL
 
 
 cdef const char *read_fields(
-    Fields *fields, const char *at, const char *end, const char *base, const Limits *limits
+    Fields *fields, const char *at, const char *end, const char *base, HeadRules rules
 ) noexcept nogil:
-    """Read field lines up to the empty line and return its end, or NULL for a fault."""
+    """Read field lines and return the end of the empty line, or NULL if not all is good."""
     cdef const char *line
-    cdef const char *colon
     cdef const char *stop
     cdef const Field *field
     cdef Span *span
-    cdef uint64_t high
     cdef int flags
-    while True:
-        if end - at < 2:
-            return fail(fields, INCOMPLETE, at)
-        if at[0] == c"\r" and at[1] == c"\n":
-            return at + 2
+    while end - at >= 2 and (at[0] != c"\r" or at[1] != c"\n"):
+        if fields.count == SPANS or fields.count == rules.limit_request_fields:
+            return NULL
         line = at
-        if fields.count == limits.fields:
-            return fail(fields, TOO_MANY, line)
-        if fields.count == fields.capacity and not grow(fields):
-            return fail(fields, NO_MEMORY, line)
-        span = &fields.spans[fields.count]
-        if fields.count and is_blank(at[0]):
-            return fail(fields, FOLDED, base + span[-1].name)
-        colon = <const char *> memchr(at, c":", end - at)
-        if colon == NULL or colon == at:
-            return fail(fields, MALFORMED, line)
-        stop = colon
-        while limits.strip and stop > at and is_blank(stop[-1]):
-            stop -= 1
-        if stop == at:
-            return fail(fields, MALFORMED, line)
-        field = slot_of(limits, <const unsigned char *> at, stop - at)
+        stop = <const char *> memchr(at, c":", end - at)
+        if stop == NULL or stop == at:
+            return NULL
+        field = slot_of(rules, <const unsigned char *> at, stop - at)
         flags = field.flags
         if not field.size:
             field = NULL
-            if name_end(at, stop, &flags) != stop:
-                return fail(fields, MALFORMED, line)
+            if not is_name(at, stop, &flags):
+                return NULL
+        span = &fields.spans[fields.count]
         span.field = field
         span.name = <uint32_t> (at - base)
         span.name_size = <uint32_t> (stop - at)
-
-        at = colon + 1
+        at = stop + 1
         while at < end and is_blank(at[0]):
             at += 1
-        high = 0
-        stop = value_end(at, end, &high)
-        if end - stop < 2:
-            return fail(fields, INCOMPLETE, line)
-        if stop[0] != c"\r" or stop[1] != c"\n":
-            return fail(fields, BAD_VALUE, line)
+        stop = value_end(at, end, &span.high)
+        if end - stop < 2 or stop[0] != c"\r" or stop[1] != c"\n":
+            return NULL
         span.value = <uint32_t> (at - base)
         at = stop + 2
         while stop > base + span.value and is_blank(stop[-1]):
             stop -= 1
         span.value_size = <uint32_t> (stop - base) - span.value
-        span.high = high & 0x8080808080808080ULL != 0
-        if limits.fold and at < end and is_blank(at[0]):
-            at = unfold(span, <char *> stop, at, end, base)
-            if at == NULL:
-                return fail(fields, BAD_VALUE, line)
-        if at - line > limits.field:
-            return fail(fields, TOO_LARGE, line)
+        if at - line > rules.limit_request_field_size:
+            return NULL
+        if field != NULL and field.role and not note(fields, field.role, base, span):
+            return NULL
         fields.flags |= flags
-        if field != NULL and field.role:
-            if not note(fields, field, base + span.value, span.value_size):
-                return fail(fields, REPEATED, line)
         fields.count += 1
+    return at + 2 if end - at >= 2 else NULL
 
 
-cdef int raise_fault(Fields *fields, const char *end, HeadRules rules) except -1:
-    """Raise what a fault means. The section is complete: its lines end with CRLF."""
-    if fields.fault == NO_MEMORY:
-        raise MemoryError()
-    if fields.fault == TOO_MANY:
-        raise LimitRequestHeaders(_grammar.TOO_MANY_FIELDS)
-    if fields.fault == TOO_LARGE:
-        raise LimitRequestHeaders(_grammar.FIELD_TOO_LARGE)
-    cdef const char *at = fields.fault_at
-    cdef const char *newline = <const char *> memchr(at, c"\n", end - at)
-    cdef str line = latin1(at, newline - at - 1)
-    if fields.fault == MALFORMED:
-        raise _grammar.malformed_field(line, rules.strip_header_spaces)
-    cdef str name = line.partition(":")[0].rstrip(" \t").upper()
-    if fields.fault == FOLDED:
-        raise ObsoleteFolding(name)
-    raise InvalidHeader(name)
-
-
-# -- request head --------------------------------------------------------------------------------
-
-cdef struct Line:  # a request line of the usual form; places are offsets
-    Py_ssize_t method, target
-    Py_ssize_t query, fragment   # of "?" and of "#" in the line; target where there is none
-    int minor
-
-
-cdef const char *read_line(
-    Line *line, const char *start, const char *end, const Limits *limits
-) noexcept nogil:
-    """Read "METHOD /path HTTP/1.d" and return the end of its CRLF, or NULL for anything else."""
-    cdef const char *at = start
-    cdef const char *query = NULL
-    cdef const char *fragment = NULL
-    cdef unsigned char kind
-    while at < end and classes[<unsigned char> at[0]] & IN_METHOD:
-        at += 1
-    line.method = at - start
-    if line.method < 3 or line.method > 20 or end - at < 2 or at[0] != c" " or at[1] != c"/":
-        return NULL
-    at += 1
-    while at < end:
-        kind = classes[<unsigned char> at[0]]
-        if not kind & IN_TARGET:
-            break
-        if kind & ENDS_PART and fragment == NULL:
-            if at[0] == c"#":
-                fragment = at
-            elif query == NULL:
-                query = at
-        at += 1
-    line.target = at - start
-    line.fragment = (fragment if fragment != NULL else at) - start
-    line.query = query - start if query != NULL else line.fragment
-    if end - at < 11 or memcmp(at, b" HTTP/1.", 8) or at[9] != c"\r" or at[10] != c"\n":
-        return NULL
-    line.minor = at[8] - c"0"
-    if line.minor < 0 or line.minor > 9 or at + 9 - start > limits.line:
-        return NULL
-    return at + 11
+cdef bint note(Fields *fields, int role, const char *base, const Span *span) noexcept nogil:
+    """Take notice of a field that frames the message. False: that takes more thought."""
+    cdef int seen = fields.seen & 1 << role
+    fields.seen |= 1 << role
+    if role == CONNECTION:
+        if is_word(base + span.value, span.value_size, b"close"):
+            fields.close = True
+        elif is_word(base + span.value, span.value_size, b"keep-alive"):
+            fields.keep = True
+        else:
+            fields.options = True
+        return True
+    if role == TRANSFER_ENCODING and not is_word(base + span.value, span.value_size, b"chunked"):
+        return False
+    if role == CONTENT_LENGTH:
+        fields.length = fields.count
+    return not seen
 
 
 cdef str method_name(const char *start, Py_ssize_t size):
@@ -550,24 +301,6 @@ cdef str method_name(const char *start, Py_ssize_t size):
         if len(method) == size and not memcmp(PyUnicode_DATA(method), start, size):
             return method
     return latin1(start, size, False)
-
-
-cdef str name_text(const char *start, Py_ssize_t size, bint as_key):
-    """The upper-case name of a field whose name is not in the table, or its environ key."""
-    cdef Py_ssize_t prefix = 5 if as_key else 0
-    cdef str text = PyUnicode_New(prefix + size, 0x7F)
-    cdef char *out = <char *> PyUnicode_DATA(text)
-    cdef Py_ssize_t at
-    cdef char byte
-    memcpy(out, b"HTTP_", prefix)
-    for at in range(size):
-        byte = start[at]
-        if c"a" <= byte <= c"z":
-            byte -= 32
-        elif as_key and byte == c"-":
-            byte = c"_"
-        out[prefix + at] = byte
-    return text
 
 
 @cython.freelist(16)
@@ -590,20 +323,11 @@ cdef class RequestHead:
     cdef public bint chunked, keep_alive
     cdef public int flags
     cdef public Py_ssize_t size
-    cdef list fields_list
-    cdef bytes raw           # from the request line to the end
+    cdef list fields_list    # None: to be made from the spans
+    cdef bytes raw           # from the request line on
     cdef Py_ssize_t line_size
     cdef HeadRules rules     # owner of the names that the spans point to
     cdef Fields fields
-    cdef Span spans[SPANS]
-
-    def __cinit__(self):
-        self.fields.spans = self.spans
-        self.fields.capacity = SPANS
-
-    def __dealloc__(self):
-        if self.fields.spans != self.spans:
-            free(self.fields.spans)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -618,102 +342,59 @@ cdef class RequestHead:
     cdef str value_of(self, const Span *span):
         return latin1(PyBytes_AS_STRING(self.raw) + span.value, span.value_size, span.high)
 
+    cdef str name_of(self, const Span *span):
+        if span.field != NULL:
+            return <str> span.field.upper
+        return latin1(PyBytes_AS_STRING(self.raw) + span.name, span.name_size, False).upper()
+
     cdef list build_headers(self):
-        cdef list headers = []
-        cdef const Span *span
-        cdef Py_ssize_t number
-        for number in range(self.fields.count):
-            span = &self.fields.spans[number]
-            if span.field != NULL:
-                name = <object> span.field.upper
-            else:
-                name = name_text(PyBytes_AS_STRING(self.raw) + span.name, span.name_size, False)
-            headers.append((name, self.value_of(span)))
-        return headers
+        cdef Span *spans = self.fields.spans
+        return [(self.name_of(&spans[at]), self.value_of(&spans[at]))
+                for at in range(self.fields.count)]
 
-    cdef list values(self, int role):
-        """The values of the fields with this role."""
-        cdef list found = []
-        cdef const Span *span
-        cdef Py_ssize_t number
-        for number in range(self.fields.count):
-            span = &self.fields.spans[number]
-            if span.field != NULL and span.field.role == role:
-                found.append(self.value_of(span))
-        return found
-
-    cdef int keep(self, const char *start, const char *end, HeadRules rules) except -1:
-        """Keep a copy of the bytes that were read, for what is made from them later."""
-        self.raw = PyBytes_FromStringAndSize(start, end - start)
-        self.rules = rules
-        self.flags = self.fields.flags
-        return 0
-
-    cdef int read_odd_line(self, const char *start, Py_ssize_t size) except -1:
-        (
-            self.method, self.target, self.path, self.query, self.fragment, self.version
-        ) = _grammar.parse_request_line(latin1(start, size), self.rules)
-        return 0
-
-    cdef int take_line(self, const Line *line, const char *start) except -1:
-        cdef const char *target = start + line.method + 1
-        cdef Py_ssize_t fragment = min(line.fragment + 1, line.target)
-        self.method = method_name(start, line.method)
-        self.target = latin1(target, start + line.target - target, False)
-        self.path = self.target
+    cdef int take_line(self, const char *start, const Py_ssize_t *places) except -1:
+        cdef const char *target = start + places[0] + 1
+        cdef const char *end = target + places[1]
+        cdef const char *mark = <const char *> memchr(target, c"#", end - target)
+        self.method = method_name(start, places[0])
+        self.target = self.path = latin1(target, end - target, False)
         self.query = self.fragment = ""
-        if line.query < line.target:
-            self.path = latin1(target, start + line.query - target, False)
-            if line.query < line.fragment:
-                self.query = latin1(
-                    start + line.query + 1, line.fragment - line.query - 1, False)
-            self.fragment = latin1(start + fragment, line.target - fragment, False)
-        self.version = <tuple> VERSIONS[line.minor]
+        self.version = <tuple> VERSIONS[end[8] - c"0"]
+        if mark != NULL:
+            self.fragment = latin1(mark + 1, end - mark - 1, False)
+            self.path = latin1(target, mark - target, False)
+            end = mark
+        mark = <const char *> memchr(target, c"?", end - target)
+        if mark != NULL:
+            self.query = latin1(mark + 1, end - mark - 1, False)
+            self.path = latin1(target, mark - target, False)
         return 0
 
-    cdef int take_length(self) except -1:
-        """RFC 9110 section 8.6: digits, at most MAX_LENGTH."""
-        cdef const Span *span = &self.fields.spans[self.fields.length]
-        cdef const char *at = PyBytes_AS_STRING(self.raw) + span.value
-        cdef const char *end = at + span.value_size
-        cdef uint64_t length = 0
-        if at == end:
-            raise InvalidHeader("CONTENT-LENGTH")
-        while at < end:
-            if at[0] < c"0" or at[0] > c"9" or length > MAX_LENGTH // 10:
-                raise InvalidHeader("CONTENT-LENGTH")
-            length = 10 * length + <uint64_t> (at[0] - c"0")
-            at += 1
-        if length > MAX_LENGTH:
-            raise InvalidHeader("CONTENT-LENGTH")
-        self.content_length = <long long> length
-        return 0
-
-    cdef int take_framing(self) except -1:
-        """What the fields say about the body and the connection (RFC 9112 sections 6, 9.3)."""
-        cdef bint close = self.fields.close
-        cdef bint keep = self.fields.keep
-        cdef bint has_length = self.fields.seen & 1 << CONTENT_LENGTH != 0
-        if self.fields.chunked:
-            if self.fields.codings and _grammar.transfer_codings(self.values(TRANSFER_ENCODING)):
-                self.flags |= HAS_CODINGS
-            if self.version < (1, 1):
-                raise InvalidHeader("TRANSFER-ENCODING")
-            if has_length:
-                raise InvalidHeader("CONTENT-LENGTH")
-            self.chunked = True
-        elif has_length:
-            self.take_length()
-        if self.fields.options:
-            for value in self.values(CONNECTION):
-                listed = _grammar.connection_options(value)
-                close = close or listed[0]
-                keep = keep or listed[1]
-        if close or self.method == "CONNECT":
-            self.keep_alive = False
-        else:
-            self.keep_alive = keep or self.version is VERSIONS[1] or self.version > (1, 0)
-        return 0
+    cdef bint take_framing(self) except -1:
+        """What the fields say about body and connection. False: that takes more thought."""
+        cdef Fields *fields = &self.fields
+        cdef const Span *span = &fields.spans[fields.length]
+        cdef bint persistent = self.version is not VERSIONS[0]
+        self.chunked = fields.seen & 1 << TRANSFER_ENCODING != 0
+        if self.chunked and (not persistent or fields.seen & 1 << CONTENT_LENGTH):
+            return False
+        self.content_length = 0
+        if fields.seen & 1 << CONTENT_LENGTH:
+            self.content_length = decimal(
+                PyBytes_AS_STRING(self.raw) + span.value, span.value_size)
+            if self.content_length < 0:
+                return False
+        if fields.options:
+            for name, value in self.build_headers():
+                if name == "CONNECTION":
+                    close, keep = _grammar.connection_options(value)
+                    fields.close |= close
+                    fields.keep |= keep
+        self.keep_alive = (
+            not fields.close and (fields.keep or persistent) and self.method != "CONNECT"
+        )
+        self.flags = fields.flags
+        return True
 
     def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
         """A copy of `template` with the request's own keys added (PEP 3333, RFC 3875).
@@ -724,40 +405,30 @@ cdef class RequestHead:
         cdef dict environ = PyDict_Copy(template)
         cdef dict repeated = None
         cdef tuple version = self.version
+        cdef const Span *span
+        cdef int place
         environ["REQUEST_METHOD"] = self.method
         environ["RAW_URI"] = self.target
         environ["QUERY_STRING"] = self.query
         environ["PATH_INFO"] = unquote(self.path) if "%" in self.path else self.path
         environ["SERVER_PROTOCOL"] = (
-            <object> PROTOCOLS[1] if version is VERSIONS[1]
-            else f"HTTP/{version[0]}.{version[1]}"
+            "HTTP/1.1" if version is VERSIONS[1] else f"HTTP/{version[0]}.{version[1]}"
         )
         if self.fields_list is None:
-            repeated = self.add_spans(environ)
+            for place in range(self.fields.count):
+                span = &self.fields.spans[place]
+                if span.field != NULL:
+                    key = <object> span.field.key
+                else:
+                    key = _grammar.environ_key(self.name_of(span))
+                repeated = add_field(environ, repeated, key, self.value_of(span))
         else:
             for name, value in self.fields_list:
-                repeated = add_field(environ, repeated, environ_key(name), value)
+                repeated = add_field(environ, repeated, _grammar.environ_key(name), value)
         if repeated is not None:
             for key, values in repeated.items():
                 environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
         return environ
-
-    cdef dict add_spans(self, dict environ):
-        """Add the fields straight from the bytes. Returns the repeated ones: key -> values."""
-        cdef const char *base = PyBytes_AS_STRING(self.raw)
-        cdef const Span *span
-        cdef Py_ssize_t number
-        cdef dict repeated = None
-        cdef object key
-        for number in range(self.fields.count):
-            span = &self.fields.spans[number]
-            if span.field != NULL:
-                key = <object> span.field.key
-            else:
-                key = name_text(base + span.name, span.name_size, True)
-            repeated = add_field(
-                environ, repeated, key, latin1(base + span.value, span.value_size, span.high))
-        return repeated
 
     def request_line(self) -> bytes:
         """The request line as it came, without its CRLF."""
@@ -780,61 +451,59 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     Returns None while the head is not complete. Raises a ParseException: for a bare LF, a broken
     limit or a bad request line as soon as it is there, else when the head is complete.
     """
-    cdef RequestHead head
+    cdef RequestHead head = None
     cdef Py_ssize_t size = buffer.end - buffer.start
-    if not buffer.scanned and not rules.limits.fold and size <= MAX_HEAD:
+    cdef bint untouched = not buffer.scanned and size <= MAX_HEAD
+    if untouched:
         # Most heads come whole and are good: read before searching for what may be wrong.
-        head = read_head(buffer, rules, size, False)
+        head = read_good_head(buffer, rules, size)
         if head is not None:
             return head
     size = scan_head(buffer, rules)
     if size < 0:
         return None
-    return read_head(buffer, rules, size, True)
+    if not untouched:
+        head = read_good_head(buffer, rules, size)
+    return read_odd_head(buffer, rules, size) if head is None else head
 
 
-cdef inline Py_ssize_t leading_crlf(const char *data, Py_ssize_t size) noexcept nogil:
-    return 2 if size >= 2 and data[0] == c"\r" and data[1] == c"\n" else 0
-
-
-cdef RequestHead read_head(
-    InputBuffer buffer, HeadRules rules, Py_ssize_t size, bint complete
-):
-    """Read the head in the first `size` bytes and consume it.
-
-    If it is not known to be complete, None is returned for whatever is not in order.
-    """
+cdef RequestHead read_good_head(InputBuffer buffer, HeadRules rules, Py_ssize_t size):
+    """Read and consume the head in the first `size` bytes, if it is there and plainly good."""
     cdef const char *data = buffer.data + buffer.start
     cdef const char *start = data + leading_crlf(data, size)
     cdef const char *end = data + size
     cdef const char *at
-    cdef Line line
-    cdef RequestHead head = RequestHead.__new__(RequestHead)
-    head.rules = rules
-    at = read_line(&line, start, end, &rules.limits)
-    if at != NULL:
-        head.take_line(&line, start)
-    elif not complete:
+    cdef Py_ssize_t places[2]
+    cdef RequestHead head
+    at = read_line(start, end, places)
+    if at == NULL or at - 2 - start > rules.limit_request_line:
         return None
-    else:
-        at = <const char *> memchr(start, c"\n", end - start) + 1
-        head.read_odd_line(start, at - 2 - start)
+    head = RequestHead.__new__(RequestHead)
     head.line_size = at - 2 - start
-    at = read_fields(&head.fields, at, end, start, &rules.limits)
+    at = read_fields(&head.fields, at, end, start, rules)
     if at == NULL:
-        if complete:
-            raise_fault(&head.fields, end, rules)
         return None
-    head.keep(start, at, rules)
+    head.raw = PyBytes_FromStringAndSize(start, at - start)
+    head.rules = rules
+    head.take_line(start, places)
+    if not head.take_framing():
+        return None
     head.size = at - data
-    if complete:
-        head.take_framing()
-    else:
-        try:
-            head.take_framing()
-        except ParseException:
-            return None
     buffer.consume(head.size)
+    return head
+
+
+cdef RequestHead read_odd_head(InputBuffer buffer, HeadRules rules, Py_ssize_t size):
+    """Read and consume the head that takes the first `size` bytes, or raise what is wrong."""
+    cdef const char *data = buffer.data + buffer.start
+    cdef const char *start = data + leading_crlf(data, size)
+    cdef RequestHead head = RequestHead.__new__(RequestHead)
+    line, _, section = latin1(start, data + size - 4 - start).partition("\r\n")
+    _grammar.read_head(head, line, section, rules)
+    head.raw = line.encode("latin-1")
+    head.line_size = len(line)
+    head.size = size
+    buffer.consume(size)
     return head
 
 
@@ -854,22 +523,22 @@ cdef Py_ssize_t scan_head(InputBuffer buffer, HeadRules rules) except? -1:
         start = leading_crlf(data, size)
         newline = <const char *> memchr(data + start, c"\n", size - start) if size else NULL
         if newline == NULL:
-            if size - start > rules.limits.line + 2:
-                raise LimitRequestLine(size - start, rules.limits.line)
+            if size - start > rules.limit_request_line + 2:
+                raise LimitRequestLine(size - start, rules.limit_request_line)
             return -1
         length = newline - data - start
         if length and newline[-1] == c"\r":
             length -= 1
-        if length > rules.limits.line:
-            raise LimitRequestLine(length, rules.limits.line)
+        if length > rules.limit_request_line:
+            raise LimitRequestLine(length, rules.limit_request_line)
         if data[start + length] == c"\n":
             raise InvalidRequestLine(_grammar.BARE_LF)
         _grammar.parse_request_line(latin1(data + start, length), rules)
         position = newline + 1 - data
-    if size > rules.limits.section:
+    if size > rules.section_limit:
         newline = <const char *> memchr(data + 2, c"\n", size - 2)
-        last = newline + 1 - data + rules.limits.section
-    position = scan_fields(data, position, size, last, &rules.limits)
+        last = newline + 1 - data + rules.section_limit
+    position = scan_fields(data, position, size, last, rules)
     if position < 0:
         buffer.scanned = ~position
         return -1
@@ -877,7 +546,7 @@ cdef Py_ssize_t scan_head(InputBuffer buffer, HeadRules rules) except? -1:
 
 
 cdef Py_ssize_t scan_fields(
-    const char *data, Py_ssize_t position, Py_ssize_t size, Py_ssize_t last, const Limits *limits
+    const char *data, Py_ssize_t position, Py_ssize_t size, Py_ssize_t last, HeadRules rules
 ) except? -1:
     """Where a section of fields ends, or the inverse of where its first unended line starts.
 
@@ -893,12 +562,12 @@ cdef Py_ssize_t scan_fields(
         if stop > last:
             raise LimitRequestHeaders(_grammar.HEAD_TOO_LARGE)
         if newline == NULL:
-            if stop - position >= limits.field:
+            if stop - position >= rules.limit_request_field_size:
                 raise LimitRequestHeaders(_grammar.FIELD_TOO_LARGE)
             return ~position
         if stop - position == 2 and newline[-1] == c"\r":
             return stop
-        if stop - 1 - position >= limits.field:
+        if stop - 1 - position >= rules.limit_request_field_size:
             raise LimitRequestHeaders(_grammar.FIELD_TOO_LARGE)
         if stop - 1 == position or newline[-1] != c"\r":
             raise InvalidHeader(_grammar.BARE_LF)
@@ -927,9 +596,10 @@ cdef class ChunkedDecoder:
     cdef Py_ssize_t extensions   # bytes of chunk extensions so far
 
     def __init__(self, rules: HeadRules) -> None:
+        cdef Py_ssize_t limit = rules.limit_request_field_size
         self.trailers = []
         self.rules = rules
-        self.limit = _grammar.CHUNK_LINE if rules.limits.field == MAX_HEAD else rules.limits.field
+        self.limit = limit if limit < MAX_HEAD else _grammar.CHUNK_LINE
         self.state = SIZE
 
     @property
@@ -955,8 +625,6 @@ cdef class ChunkedDecoder:
             while self.state != DONE:
                 if self.state == DATA:
                     used = <Py_ssize_t> min(<long long> min(room - filled, end - at), self.left)
-                    if not used:
-                        break
                     memcpy(target + filled, at, used)
                     filled += used
                     self.left -= used
@@ -964,13 +632,14 @@ cdef class ChunkedDecoder:
                         self.state = DATA_END
                 else:
                     used = self.step(at, end)
-                    if not used:
-                        break
+                if not used:
+                    break
                 at += used
-        except ParseException:
-            if not filled:
+        except BaseException as error:
+            # Hand out what is good; the next call meets the fault again.
+            if not filled or not isinstance(error, ParseException):
                 Py_DECREF(<object> out)
-                raise  # else hand out what is good; the next call meets the fault again
+                raise
         if at != data:
             buffer.consume(at - data)
         if filled < room:
@@ -981,73 +650,48 @@ cdef class ChunkedDecoder:
 
     cdef Py_ssize_t step(self, const char *start, const char *end) except -1:
         """Read what is not data. Returns its size, 0 when it is not all there."""
-        if self.state == DATA_END:
-            if end - start < 2:
-                return 0
-            if start[0] != c"\r" or start[1] != c"\n":
-                raise ChunkMissingTerminator(start[:2])
-            self.state = SIZE
-            return 2
         if self.state == SIZE:
             return self.size_line(start, end)
-        return self.trailer_section(start, end)
+        cdef Py_ssize_t size = end - start
+        if self.state == TRAILERS:
+            size = scan_fields(start, self.searched, size, self.rules.section_limit, self.rules)
+            if size < 0:
+                self.searched = ~size
+                return 0
+            if size > 2:
+                self.trailers = _grammar.read_trailers(latin1(start, size - 4), self.rules)
+            self.state = DONE
+            return size
+        if size < 2:
+            return 0
+        if start[0] != c"\r" or start[1] != c"\n":
+            raise ChunkMissingTerminator(start[:2])
+        self.state = SIZE
+        return 2
 
     cdef Py_ssize_t size_line(self, const char *start, const char *end) except -1:
-        cdef const char *newline = NULL
-        cdef const char *stop
         cdef const char *at = start
-        cdef uint64_t number = 0
-        if end - start > self.searched:
-            newline = <const char *> memchr(
-                start + self.searched, c"\n", end - start - self.searched)
-        if newline == NULL:
-            self.searched = end - start
-        if (self.searched if newline == NULL else newline - start) > self.limit + 1:
+        cdef const char *newline = NULL
+        cdef Py_ssize_t size = end - start
+        if size > self.searched:
+            newline = <const char *> memchr(start + self.searched, c"\n", size - self.searched)
+        if newline != NULL:
+            size = newline - start
+        if size > self.limit + 1:
             raise InvalidChunkSize(b"line over %d bytes with no terminator" % self.limit)
         if newline == NULL:
+            self.searched = size
             return 0
-        self.searched = 0
-        stop = newline - 1 if newline > start and newline[-1] == c"\r" else newline + 1
-        while at < stop and hex_values[<unsigned char> at[0]] >= 0 and number <= MAX_LENGTH >> 4:
-            number = number << 4 | <uint64_t> hex_values[<unsigned char> at[0]]
+        self.left = 0
+        while at < newline and at - start < 15 and hex_value(at[0]) >= 0:
+            self.left = 16 * self.left + hex_value(at[0])
             at += 1
-        if at == start or at < stop:
-            self.extended_size_line(start[:stop - start], at - start)
-        self.left = <long long> number
-        self.state = DATA if number else TRAILERS
+        if at == start or newline - at != 1 or at[0] != c"\r":  # not just a number and CRLF
+            if size and newline[-1] == c"\r":
+                line = start[:size - 1]
+            else:
+                line = start[:size + 1]
+            self.left, self.extensions = _grammar.read_chunk_size(line, self.extensions)
+        self.searched = 0
+        self.state = DATA if self.left else TRAILERS
         return newline + 1 - start
-
-    cdef int extended_size_line(self, bytes line, Py_ssize_t digits) except -1:
-        """Judge a size line that is not just a number, which would be its first `digits` bytes."""
-        number, extended, extensions = line.partition(b";")
-        if extended:
-            number = number.rstrip(b" \t")
-        if not number or len(number) != digits:
-            raise InvalidChunkSize(number)
-        _grammar.check_chunk_extensions(b";" + extensions)
-        cdef Py_ssize_t size = self.extensions + <Py_ssize_t> len(extensions) + 1
-        if size > _grammar.MAX_CHUNK_EXTENSIONS:
-            raise InvalidChunkExtension(_grammar.EXTENSIONS_TOO_LARGE)
-        self.extensions = size
-        return 0
-
-    cdef Py_ssize_t trailer_section(self, const char *start, const char *end) except -1:
-        cdef RequestHead section
-        cdef Py_ssize_t size = scan_fields(
-            start, self.searched, end - start, self.rules.limits.section, &self.rules.limits)
-        if size < 0:
-            self.searched = ~size
-            return 0
-        if size > 2:
-            section = RequestHead.__new__(RequestHead)
-            if read_fields(
-                &section.fields, start, start + size, start, &self.rules.limits
-            ) == NULL:
-                raise_fault(&section.fields, start + size, self.rules)
-            section.keep(start, start + size, self.rules)
-            for name, _ in section.headers:
-                if name in _grammar.FORBIDDEN_TRAILERS:
-                    raise InvalidHeaderName(name)
-            self.trailers = section.headers
-        self.state = DONE
-        return size

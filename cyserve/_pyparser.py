@@ -7,58 +7,36 @@ Rules of this file
 - It is the reference for the compiled `_parser.pyx`. Change both or neither.
 """
 
-import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from cyserve._errors import (
     ChunkMissingTerminator,
-    InvalidChunkExtension,
     InvalidChunkSize,
     InvalidHeader,
-    InvalidHeaderName,
     InvalidRequestLine,
     LimitRequestHeaders,
     LimitRequestLine,
-    ObsoleteFolding,
     ParseException,
 )
 from cyserve._grammar import (
     BARE_LF,
     CHUNK_LINE,
-    COMMON_FIELDS,
-    EXTENSIONS_TOO_LARGE,
+    ENVIRON_KEYS,
     FIELD_TOO_LARGE,
-    FORBIDDEN_TRAILERS,
-    HAS_CODINGS,
     HEAD_TOO_LARGE,
-    HEXDIG,
-    MAX_CHUNK_EXTENSIONS,
     MAX_FIELDS,
     MAX_HEAD,
-    MAX_LENGTH,
-    TOKEN,
-    TOO_MANY_FIELDS,
-    VALUE,
-    check_chunk_extensions,
-    connection_options,
-    content_length,
     environ_key,
-    field_flags,
-    malformed_field,
+    known_fields,
     parse_request_line,
-    transfer_codings,
+    read_chunk_size,
+    read_head,
+    read_trailers,
 )
 from cyserve._pyio import InputBuffer
 
 __all__ = ("ChunkedDecoder", "HeadRules", "RequestHead", "parse_head")
-
-_PLAIN = dict.fromkeys(VALUE)    # for str.translate: deletes what a value may hold
-_NAME = dict.fromkeys(TOKEN)     # and what a name may hold
-_KEYS = {name: environ_key(name) for name in COMMON_FIELDS}
-_SINGLE = frozenset({"HOST", "CONTENT-TYPE", "CONTENT-LENGTH"})
-_NOTED = 1 << 16                 # a flag beside the HAS_ ones: the field frames the message
-_FRAMING = _SINGLE | {"TRANSFER-ENCODING", "CONNECTION"}
 
 
 class HeadRules:
@@ -76,8 +54,8 @@ class HeadRules:
     """
 
     __slots__ = (
-        "_known",
         "casefold_http_method",
+        "known_fields",
         "limit_request_field_size",
         "limit_request_fields",
         "limit_request_line",
@@ -110,14 +88,7 @@ class HeadRules:
         self.permit_unconventional_http_version = permit_unconventional_http_version
         self.casefold_http_method = casefold_http_method
         self.scheme_headers = scheme_headers
-        # The usual spellings of the common names: name as sent -> (upper-case name, flags).
-        self._known: dict[str, tuple[str, int]] = {}
-        for name in COMMON_FIELDS:
-            for spelling in (name.lower(), name.title(), name):
-                self._known[spelling] = (name, self._flags(name))
-
-    def _flags(self, name: str) -> int:
-        return field_flags(name, self.scheme_headers) | (_NOTED if name in _FRAMING else 0)
+        self.known_fields = known_fields(scheme_headers)
 
 
 class RequestHead:
@@ -182,7 +153,7 @@ class RequestHead:
         )
         repeated: dict[str, list[str]] = {}
         for name, value in self.headers:
-            key = _KEYS.get(name) or environ_key(name)
+            key = ENVIRON_KEYS.get(name) or environ_key(name)
             if key in environ:
                 repeated.setdefault(key, [environ[key]]).append(value)
             else:
@@ -286,119 +257,13 @@ def _scan_fields(data: bytearray, position: int, last: int, rules: HeadRules) ->
 
 def _read_head(buffer: InputBuffer, start: int, end: int, rules: HeadRules) -> RequestHead:
     """Read the head whose request line starts at `start` and whose CRLFCRLF is at `end`."""
-    line, crlf, section = buffer.data[start:end].decode("latin-1").partition("\r\n")
-    if len(line) > rules.limit_request_line:
-        raise LimitRequestLine(len(line), rules.limit_request_line)
+    line, _, section = buffer.data[start:end].decode("latin-1").partition("\r\n")
     head = RequestHead()
-    head._line = line
-    (
-        head.method, head.target, head.path, head.query, head.fragment, head.version
-    ) = parse_request_line(line, rules)
-    fields = _Fields()
-    if crlf:
-        fields.read(section, rules)
-    head.headers = fields.headers
-    head.flags = fields.flags
-    head.content_length = 0
-    head.chunked = False
-    if fields.codings:
-        if transfer_codings(fields.codings):
-            head.flags |= HAS_CODINGS
-        if head.version < (1, 1):
-            raise InvalidHeader("TRANSFER-ENCODING")
-        if fields.length is not None:
-            raise InvalidHeader("CONTENT-LENGTH")
-        head.chunked = True
-    elif fields.length is not None:
-        head.content_length = content_length(fields.length)
-    if fields.close or head.method == "CONNECT":
-        head.keep_alive = False
-    else:
-        head.keep_alive = fields.keep or head.version > (1, 0)
+    read_head(head, line, section, rules)
     head.size = end + 4
+    head._line = line
     buffer.skip(end + 4)
     return head
-
-
-_FIELD_END = re.compile(r"\r\n(?![ \t])")
-
-
-class _Fields:
-    """The fields of a head or trailer section, and what of them frames the message."""
-
-    __slots__ = ("close", "codings", "flags", "headers", "keep", "length", "seen")
-
-    def __init__(self) -> None:
-        self.headers: list[tuple[str, str]] = []
-        self.flags = 0
-        self.seen: set[str] = set()
-        self.codings: list[str] = []
-        self.length: str | None = None
-        self.close = self.keep = False
-
-    def read(self, section: str, rules: HeadRules) -> None:
-        """Read the field lines of a section given without its last CRLF CRLF."""
-        if rules.permit_obsolete_folding:
-            lines = _FIELD_END.split(section)
-            clean = False
-        else:
-            lines = section.split("\r\n")
-            clean = section.translate(_PLAIN) == "\r\n" * (len(lines) - 1)
-        known = rules._known
-        most = rules.limit_request_fields
-        room = rules.limit_request_field_size - 2
-        headers = self.headers
-        for line in lines:
-            if len(headers) >= most:
-                raise LimitRequestHeaders(TOO_MANY_FIELDS)
-            name, colon, value = line.partition(":")
-            field = known.get(name) if colon else None
-            if field is None:
-                field = self._unusual(line, rules)
-            value = value.strip(" \t")
-            if not clean:
-                value = _checked(field[0], value)
-            if len(line) > room:
-                raise LimitRequestHeaders(FIELD_TOO_LARGE)
-            headers.append((field[0], value))
-            if field[1]:
-                self._note(field[0], value, field[1])
-
-    def _unusual(self, line: str, rules: HeadRules) -> tuple[str, int]:
-        """Upper-case name and flags of a field whose name is not among the common ones."""
-        if line[:1] in {" ", "\t"} and self.headers:
-            raise ObsoleteFolding(self.headers[-1][0])
-        name, colon, _ = line.partition(":")
-        if rules.strip_header_spaces:
-            name = name.rstrip(" \t")
-        if not colon or not name or name.translate(_NAME):
-            raise malformed_field(line.partition("\r\n")[0], rules.strip_header_spaces)
-        name = name.upper()
-        return rules._known.get(name) or (name, rules._flags(name))
-
-    def _note(self, name: str, value: str, flags: int) -> None:
-        """Take notice of a field that is classified or that frames the message."""
-        self.flags |= flags & ~_NOTED
-        if name in self.seen and name in _SINGLE:
-            raise InvalidHeader(name)
-        self.seen.add(name)
-        if name == "CONNECTION":
-            close, keep = connection_options(value)
-            self.close |= close
-            self.keep |= keep
-        elif name == "TRANSFER-ENCODING":
-            self.codings.append(value)
-        elif name == "CONTENT-LENGTH":
-            self.length = value
-
-
-def _checked(name: str, value: str) -> str:
-    """The value with its continuation lines joined, or InvalidHeader."""
-    if "\r\n" in value:
-        value = " ".join([piece.strip(" \t") for piece in value.split("\r\n")]).strip(" \t")
-    if value.translate(_PLAIN):
-        raise InvalidHeader(name)
-    return value
 
 
 class ChunkedDecoder:
@@ -416,9 +281,9 @@ class ChunkedDecoder:
         limit = rules.limit_request_field_size
         self._limit = CHUNK_LINE if limit == MAX_HEAD else limit
         self._state = _SIZE
-        self._left = 0          # bytes of the chunk still to come
-        self._searched = 0      # bytes of the unended line or trailer section already searched
-        self._extensions = 0    # bytes of chunk extensions so far
+        self._left = 0  # bytes of the chunk still to come
+        self._searched = 0  # bytes of the unended line or trailer section already searched
+        self._extensions = 0  # bytes of chunk extensions so far
 
     @property
     def done(self) -> bool:
@@ -471,21 +336,7 @@ class ChunkedDecoder:
         self._searched = 0
         whole = newline > start and data[newline - 1] == 0x0D
         line = bytes(data[start : newline - 1 if whole else newline + 1])
-        number, extended, extensions = line.partition(b";")
-        if extended:
-            number = number.rstrip(b" \t")
-        digits = number.lstrip(b"0")
-        if not number or number.translate(None, HEXDIG) or len(digits) > 16:
-            raise InvalidChunkSize(number)
-        self._left = int(digits or b"0", 16)
-        if self._left > MAX_LENGTH:
-            raise InvalidChunkSize(number)
-        if extended:
-            check_chunk_extensions(b";" + extensions)
-            size = self._extensions + len(extensions) + 1
-            if size > MAX_CHUNK_EXTENSIONS:
-                raise InvalidChunkExtension(EXTENSIONS_TOO_LARGE)
-            self._extensions = size
+        self._left, self._extensions = read_chunk_size(line, self._extensions)
         self._state = _DATA if self._left else _TRAILERS
         return newline + 1 - start
 
@@ -507,12 +358,8 @@ class ChunkedDecoder:
             self._searched = ~end - start
             return 0
         if end > start + 2:
-            fields = _Fields()
-            fields.read(data[start : end - 4].decode("latin-1"), self._rules)
-            for name, _ in fields.headers:
-                if name in FORBIDDEN_TRAILERS:
-                    raise InvalidHeaderName(name)
-            self.trailers = fields.headers
+            section = data[start : end - 4].decode("latin-1")
+            self.trailers = read_trailers(section, self._rules)
         self._state = _DONE
         return end - start
 

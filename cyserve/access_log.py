@@ -19,12 +19,20 @@ from datetime import timedelta
 from types import FunctionType
 from typing import Any, TextIO
 
-__all__ = ("DirectAccessLog", "basic_user", "compile_format", "escape", "last_field", "printable")
+__all__ = (
+    "DirectAccessLog",
+    "Line",
+    "basic_user",
+    "compile_format",
+    "escape",
+    "field_list",
+    "printable",
+    "status_code",
+    "time_text",
+)
 
 _Logger = logging.Logger
 Line = Callable[[Any, Any, Mapping[str, Any], timedelta], str]
-
-TIME_FORMAT = "[%d/%b/%Y:%H:%M:%S %z]"
 
 # What would let a value forge or hide a log line: C0, DEL and C1 controls, line separators,
 # bidirectional overrides, lone surrogates; and the quote, because formats put values in quotes.
@@ -66,7 +74,7 @@ def basic_user(environ: Mapping[str, Any]) -> str | None:
     return user or None
 
 
-def last_field(fields: Iterable[tuple[str, Any]], name: str) -> Any:
+def _last_field(fields: Iterable[tuple[str, Any]], name: str) -> Any:
     """Return the value of the last field called `name` (lower case), `-` when there is none."""
     found = "-"
     for field, value in fields:
@@ -84,7 +92,7 @@ def field_list(message: Any) -> Iterable[tuple[str, Any]]:
 def _environ_value(environ: Mapping[str, Any], name: str) -> Any:
     """Return the value of the environ key that is `name` (lower case) in any case."""
     upper = name.upper()
-    return environ[upper] if upper in environ else last_field(environ.items(), name)
+    return environ[upper] if upper in environ else _last_field(environ.items(), name)
 
 
 def status_code(resp: Any) -> Any:
@@ -93,9 +101,9 @@ def status_code(resp: Any) -> Any:
     return status.split(None, 1)[0] if isinstance(status, str) else status
 
 
-def _second_text(second: float) -> tuple[float, str]:
-    """Return a second together with its text for the atom `t`, local time."""
-    return second, time.strftime(TIME_FORMAT, time.localtime(second))
+def time_text(second: float) -> str:
+    """Return a time (seconds since the epoch) as the atom `t` shows it, local time."""
+    return time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(second))
 
 
 # Atom -> the expression that gives its value inside the generated function.
@@ -123,7 +131,7 @@ _ATOMS = {
 _STAMP = (
     "global stamp",
     "if stamp[0] != (second := now() // 1.0):",
-    "    stamp = second_text(second)",
+    "    stamp = (second, time_text(second))",
 )
 _NUMBERS = frozenset("TMD")
 _PIECE = re.compile(r"%%|%\((?P<atom>[^()]*)\)(?P<kind>[sd])|%")
@@ -206,11 +214,11 @@ def compile_format(template: str) -> Line | None:
         "environ_value": _environ_value,
         "field_list": field_list,
         "getpid": os.getpid,
-        "last_field": last_field,
+        "last_field": _last_field,
         "now": time.time,
         "printable": printable,
-        "second_text": _second_text,
         "stamp": (-1, ""),
+        "time_text": time_text,
     }
     exec(source, names)  # noqa: S102 - made above of constants and repr()ed text only
     line: Line = names["line"]
@@ -284,6 +292,16 @@ class DirectAccessLog:
         except (OSError, ValueError) as exc:
             self._count_lost(exc)
         return True
+
+    def settled(self) -> bool:
+        """Say whether what arm() found is still there, so that arming again would be no use."""
+        return (
+            self.armed
+            and self.logger.handlers == self.handlers
+            and self.handler.stream is self.stream
+            and self.handler.formatter is self.formatter
+            and _Logger.callHandlers is self.call_handlers
+        )
 
     def disarm(self) -> None:
         """Let every line go by way of logging."""

@@ -100,7 +100,7 @@ class Child:
         try:
             name = signal.Signals(number).name
         except ValueError:
-            name = f"code {number}"
+            name = f"signal {number}"
         text = f"Worker (pid:{self.pid}) was sent {name}!"
         if self.killed:
             return logging.WARNING, f"{text} By the master: {self.killed}.{self.doing()}"

@@ -91,15 +91,14 @@ class SafeAtoms(dict[str, Any]):
     """
 
     def __init__(self, atoms: Mapping[str, Any]) -> None:
-        super().__init__(
-            (key, access_log.escape(value) if isinstance(value, str) else value)
-            for key, value in atoms.items()
-        )
+        super().__init__(atoms)
+        for key, value in atoms.items():
+            if isinstance(value, str) and (not value.isprintable() or '"' in value):
+                self[key] = access_log.escape(value)
 
     def __getitem__(self, key: str) -> Any:
-        if key.startswith("{"):
-            key = key.lower()
-        return access_log.printable(super().__getitem__(key)) if key in self else "-"
+        value = self.get(key.lower() if key[:1] == "{" else key, "-")
+        return value if isinstance(value, str) else access_log.printable(value)
 
 
 class Logger:
@@ -267,7 +266,7 @@ class Logger:
         except Exception as exc:
             cause = f" ({exc.__cause__})" if exc.__cause__ else ""
             text = f"{type(exc).__name__}: {exc}" if isinstance(exc, KeyError) else f"{exc}"
-            raise RuntimeError(f"Error: log config: {text}{cause}") from exc
+            raise RuntimeError(f"log config: {text}{cause}") from exc
 
     def _capture_output(self, path: str) -> None:
         """Send what the process prints to stdout and stderr to the error log file."""
@@ -358,7 +357,8 @@ class Logger:
             self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
         except Exception:
             self.error(traceback.format_exc())
-        self._arm()
+        if line is not None and not self._direct.settled():
+            self._arm()
 
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
@@ -399,7 +399,7 @@ class Logger:
 
     def now(self) -> str:
         """Return the local time as the access log writes it."""
-        return time.strftime(access_log.TIME_FORMAT)
+        return access_log.time_text(time.time())
 
     def _get_user(self, environ: Mapping[str, Any]) -> str | None:
         return access_log.basic_user(environ)
@@ -457,5 +457,5 @@ def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatte
 
 def _over_defaults(config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
-        raise RuntimeError("Error: log config: the top level is not an object")
+        raise RuntimeError("log config: the top level is not an object")
     return {**copy.deepcopy(CONFIG_DEFAULTS), **config}

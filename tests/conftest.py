@@ -30,7 +30,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_report_header() -> str:
-    return f"cyserve: {_accel.implementation}, {PACKAGE}"
+    return f"cyserve: {_accel.implementation()}, {PACKAGE}"
 
 
 def pytest_sessionstart() -> None:

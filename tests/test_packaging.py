@@ -125,7 +125,7 @@ def test_building_leaves_the_tree_clean(pure_tree: Path, pure_wheel: Path) -> No
     assert [line for line in status.stdout.splitlines() if not line.startswith("A ")] == []
 
 
-IMPORT = "import cyserve, cyserve._accel as a; print(a.implementation, cyserve.__file__)"
+IMPORT = "import cyserve, cyserve._accel as a; print(a.implementation(), cyserve.__file__)"
 
 
 def test_pure_wheel_imports_pure(unpacked: Path) -> None:
@@ -137,7 +137,7 @@ def test_required_extensions_refuse_the_pure_package(unpacked: Path) -> None:
     done = run_python(IMPORT, unpacked, CYSERVE_REQUIRE_EXTENSIONS="1")
     assert done.returncode == 1
     assert "ImportError" in done.stderr
-    assert "CYSERVE_REQUIRE_EXTENSIONS" in done.stderr
+    assert "installed without it" in done.stderr
 
 
 def test_broken_extension_is_an_error_not_a_fallback(unpacked: Path, tmp_path: Path) -> None:
@@ -146,6 +146,7 @@ def test_broken_extension_is_an_error_not_a_fallback(unpacked: Path, tmp_path: P
     done = run_python(IMPORT, tmp_path / "site")
     assert done.returncode == 1
     assert "ImportError" in done.stderr
+    assert "_io.abi3.so" in done.stderr
 
 
 @pytest.mark.parametrize("value", ["yes", "true", "2"])
@@ -184,7 +185,7 @@ def test_failing_compiler_fails_the_build(tmp_path: Path) -> None:
     tree = copy_tree(tmp_path / "tree")
     done = build(tree, "wheel", CC="false")
     assert done.returncode != 0
-    assert "error: command" in done.stdout + done.stderr
+    assert "error: command '['false'" in done.stderr.lower()
     assert not list(tmp_path.rglob("*.whl"))
 
 

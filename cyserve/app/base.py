@@ -19,11 +19,13 @@ from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
+from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.absent import ABSENT_SETTINGS, misspelt, unknown_setting
 from cyserve.errors import AppImportError, ConfigError
+from cyserve.process import daemonize
 
-__all__ = ("Application", "BaseApplication")
+__all__ = ("Application", "Arbiter", "BaseApplication", "Config", "get_default_config_file")
 
 #: The config file runs as a module of this name.
 CONFIG_MODULE = "__config__"
@@ -100,20 +102,23 @@ class BaseApplication:
     def _restored_on_failure(self) -> Iterator[None]:
         """Put back what loading the settings changes, if the block raises."""
         attributes = self.__dict__.copy()
-        directory, path = os.getcwd(), sys.path.copy()
+        path = sys.path.copy()
+        directory = os.open(".", os.O_RDONLY)  # leads back even if it was renamed or removed
         modules = {name: sys.modules.get(name) for name in (CONFIG_MODULE, self._config_module)}
         try:
             yield
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(attributes)
-            os.chdir(directory)
+            os.fchdir(directory)
             sys.path[:] = path
             for name, module in modules.items():
                 sys.modules.pop(name, None)
                 if module is not None:
                     sys.modules[name] = module
             raise
+        finally:
+            os.close(directory)
 
     def wsgi(self) -> Any:
         """The WSGI callable, loaded at the first call."""
@@ -123,8 +128,6 @@ class BaseApplication:
 
     def run(self) -> None:
         """Serve until told to stop. Does not return normally: the master exits the process."""
-        from cyserve.arbiter import Arbiter  # noqa: PLC0415
-
         try:
             Arbiter(self).run()
         except (RuntimeError, ConfigError, AppImportError) as exc:
@@ -149,16 +152,23 @@ class Application(BaseApplication):
         """
         if not os.path.exists(filename):
             raise ConfigError(f"config file {filename!r} doesn't exist")
+        path = os.path.abspath(filename)  # stays right when `chdir` is entered
+        try:
+            code = _read_code(path)
+        except OSError as exc:
+            raise ConfigError(f"config file {filename!r}: {exc.strerror}") from None
+        except Exception as exc:
+            raise ConfigError(f"Failed to read config file: {filename}") from exc
         if os.path.splitext(filename)[1] not in {".py", ".pyc"}:
             print(
                 f"Warning: config file {filename!r} should have a valid Python extension",
                 file=sys.stderr,
             )
         module = ModuleType(CONFIG_MODULE)
-        module.__file__ = path = os.path.abspath(filename)  # stays right when `chdir` is entered
+        module.__file__ = path
         sys.modules[CONFIG_MODULE] = module
         try:
-            exec(_read_code(path), module.__dict__)  # noqa: S102 - that is what it is for
+            exec(code, module.__dict__)  # noqa: S102 - that is what it is for
         except Exception as exc:
             raise ConfigError(f"Failed to read config file: {filename}") from exc
         return vars(module)
@@ -261,8 +271,6 @@ class Application(BaseApplication):
                 file=sys.stderr,
             )
         if self.cfg.daemon:
-            from cyserve.process import daemonize  # noqa: PLC0415 - rarely needed
-
             daemonize(self.cfg.enable_stdio_inheritance)
         self._extend_path()
         super().run()

@@ -1,4 +1,8 @@
-"""The application behind the command line: `cyserve [OPTIONS] [APP_MODULE]`."""
+"""The application behind the command line: `cyserve [OPTIONS] [APP_MODULE]`.
+
+It says which application is served and imports it when asked; where settings come from is decided
+in `cyserve.app.base`, how an application is found in `cyserve.importer`.
+"""
 
 from argparse import ArgumentParser, Namespace
 from typing import Any

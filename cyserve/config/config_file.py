@@ -1,4 +1,7 @@
-"""Settings, section Config File: where settings and the application are found."""
+"""Settings, section Config File: where settings and the application are found.
+
+The files are only named here; `cyserve.app.base` reads them.
+"""
 
 import os
 

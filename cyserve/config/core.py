@@ -11,6 +11,7 @@ import shlex
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from collections.abc import Iterable
 from textwrap import dedent
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cyserve.address import Address, parse_address
@@ -64,8 +65,9 @@ class Setting:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
-        if callable(own.get("validator")):
-            cls.validator = staticmethod(own["validator"])
+        for attribute in ("validator", "type"):  # plain functions, not methods
+            if isinstance(own.get(attribute), FunctionType):
+                setattr(cls, attribute, staticmethod(own[attribute]))
         if own.get("desc"):
             cls.desc = dedent(own["desc"]).strip()
             cls.short = cls.desc.splitlines()[0]
@@ -95,7 +97,6 @@ class Setting:
         options: dict[str, Any] = {
             "dest": self.name,
             "action": self.action or "store",
-            "default": None,
             "help": f"{shown} [{note}]".replace("%", "%%"),
         }
         if options["action"] in {"store", "append"}:
@@ -104,7 +105,8 @@ class Setting:
             options["nargs"] = self.nargs
         if self.const is not None:
             options["const"] = self.const
-        parser.add_argument(*self.cli, **{k: v for k, v in options.items() if v is not None})
+        given = {key: option for key, option in options.items() if option is not None}
+        parser.add_argument(*self.cli, **given, default=None)  # None: not on the command line
 
     def copy(self) -> "Setting":
         """A second setting with the same value."""

@@ -1,4 +1,7 @@
-"""Settings, section Debugging: look at the configuration instead of serving."""
+"""Settings, section Debugging: look at the configuration instead of serving.
+
+Declarations only; `cyserve.app.base` acts on them.
+"""
 
 from cyserve.config.kinds import Flag
 

@@ -1,4 +1,7 @@
-"""The common kinds of settings, so that a declaration says only what is its own."""
+"""The common kinds of settings, so that a declaration says only what is its own.
+
+A kind has no name and is no setting itself. One that fits a single setting does not belong here.
+"""
 
 from collections.abc import Callable
 from typing import Any

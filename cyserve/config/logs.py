@@ -1,4 +1,7 @@
-"""Settings, section Logging: where lines go and what they look like."""
+"""Settings, section Logging: where lines go and what they look like.
+
+Declarations only: whether a file can be written or a level exists is found out by the logger.
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Settings, section Process Naming."""
+"""Settings, section Process Naming: what ps and top show.
+
+Declarations only; the title itself is made by `cyserve.process`.
+"""
 
 from cyserve.config.kinds import Text
 

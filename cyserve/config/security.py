@@ -1,4 +1,8 @@
-"""Settings, section Security: limits on what a client may send and how long it may take."""
+"""Settings, section Security: limits on what a client may send and how long it may take.
+
+The names new in cyserve are nginx's, where nginx has the thing. A default here must protect a
+server that faces the internet alone.
+"""
 
 from cyserve.config.kinds import Number, Seconds
 

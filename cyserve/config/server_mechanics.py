@@ -168,7 +168,7 @@ class Umask(Number):
     name = "umask"
     section = SECTION
     cli = ("-m", "--umask")
-    type = auto_int
+    type = staticmethod(auto_int)
     default = 0
     desc = """\
         Mode bits that files and unix sockets of the server do not get, like umask(2).

@@ -1,4 +1,7 @@
-"""Settings, section Server Socket: where connections come in."""
+"""Settings, section Server Socket: where connections come in.
+
+Addresses stay text here; `cyserve.address` reads them.
+"""
 
 from cyserve.config.kinds import Number, Texts
 

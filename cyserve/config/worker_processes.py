@@ -1,4 +1,8 @@
-"""Settings, section Worker Processes: how many workers there are and how long things may take."""
+"""Settings, section Worker Processes: how many workers there are and how long things may take.
+
+Declarations only. Which worker classes exist is known to `cyserve.workers` and
+`cyserve.importer`.
+"""
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Number, Seconds

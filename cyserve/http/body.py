@@ -4,14 +4,13 @@ A body that ends early or is malformed raises; it never looks complete (RFC 9112
 Waiting for bytes is the transport's business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from cyserve import _accel
 from cyserve._errors import NoMoreData, RequestTimeout
 from cyserve.http.transport import PlainTransport
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PIECE = 65536
 
 
@@ -29,19 +28,14 @@ class Reader(Protocol):
 
 
 class _Source:
-    """What both readers share: waiting for more bytes, and the answer to Expect."""
+    """What both readers share: waiting for more bytes."""
 
     def __init__(self, transport: PlainTransport, timeout: float) -> None:
         self.transport = transport
         self.input = transport.input
         self.timeout = timeout
-        self.expect_continue = False  # the client waits for "100 Continue" (RFC 9110 10.1.1)
-        self.failed = False
-
-    def send_continue(self) -> None:
-        self.expect_continue = False
-        self.transport.output.write(_CONTINUE)
-        self.transport.flush()
+        #: Called before the first wait: a client may want to be asked for its body.
+        self.before_waiting: Callable[[], None] | None = None
 
     def more(self) -> None:
         """Wait until at least one more byte is in the input buffer.
@@ -49,9 +43,9 @@ class _Source:
         Raises NoMoreData when the client is gone, RequestTimeout when it is too slow.
         """
         transport = self.transport
-        if self.expect_continue:
-            self.send_continue()
         try:
+            if self.before_waiting is not None:
+                self.before_waiting()
             while (got := transport.fill(_PIECE)) < 0:
                 if not transport.waiter.readable(transport.fd, self.timeout):
                     raise RequestTimeout()
@@ -131,9 +125,6 @@ class ChunkedReader(_Source):
 
 class _NoBody:
     """The reader of a request without a body."""
-
-    expect_continue = False
-    failed = False
 
     def read(self, size: int) -> bytes:
         return b""

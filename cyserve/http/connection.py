@@ -131,9 +131,11 @@ class Connection:
             reader = LengthReader(self.transport, context.body_timeout, head.content_length)
         req.body = Body(reader)
         limit = context.body_buffer_size
-        if self.expect_continue and (head.chunked or head.content_length <= limit):
-            # It is gathered here anyway. A larger body is asked for when the application reads.
-            self.send_continue()
+        if self.expect_continue:
+            if head.chunked or head.content_length <= limit:
+                self.send_continue()  # it is gathered here anyway
+            else:
+                reader.before_waiting = self.send_continue  # if the application wants it
 
     def send_continue(self) -> None:
         """RFC 9110 section 10.1.1: tell the client to go on with its body, at most once."""

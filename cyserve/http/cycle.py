@@ -105,7 +105,7 @@ class Cycle:
                 transport.discard()  # the client must see that the answer is cut short
             self.log.exception("Error handling request")
         else:
-            if isinstance(exc, ParseException):
+            if isinstance(exc, ParseException) and exc.status < 500:
                 peer = peer_name(req.connection.address)
                 self.log.warning("Invalid request from ip=%s: %s", peer, exc)
             else:

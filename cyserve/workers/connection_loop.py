@@ -92,6 +92,8 @@ class ConnectionLoop:
                 _empty(fd)
         for fd in accept:
             self._accept(self.endpoints[fd], ACCEPT_BATCH)
+            if self.accepting:
+                self.poller.requeue_listener(fd)
 
     def _tick(self) -> None:
         """Once a second: show life, look for the master, close what is overdue."""

@@ -1,10 +1,17 @@
-"""Fixtures of the unit tests: a process that looks freshly started."""
+"""Fixtures of the unit tests: both kinds of kernel, a process that looks freshly started."""
 
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
-from cyserve import paths
+from cyserve import _accel, paths
+
+KERNELS = {
+    "compiled": ("cyserve._parser", "cyserve._io"),
+    "pure": ("cyserve._pyparser", "cyserve._pyio"),
+}
 
 MEANINGFUL = (
     "CYSERVE_CMD_ARGS",
@@ -14,6 +21,28 @@ MEANINGFUL = (
     "SENDFILE",
     "WEB_CONCURRENCY",
 )
+
+
+@pytest.fixture(params=["pure"] if _accel.implementation() == "pure" else list(KERNELS))
+def kernel(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ModuleType, ModuleType]:
+    """The parser and io modules of each kind that is there in turn; cyserve uses them too."""
+    parser, io = map(import_module, KERNELS[request.param])
+    monkeypatch.setattr(_accel, "parser", parser)
+    monkeypatch.setattr(_accel, "io", io)
+    monkeypatch.setattr(_accel, "_kind", request.param)
+    return parser, io
+
+
+@pytest.fixture
+def parser(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return kernel[0]
+
+
+@pytest.fixture
+def io(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return kernel[1]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from cyserve.errors import AppImportError
 from cyserve.util import get_arity, import_app, load_class
 from cyserve.workers import SUPPORTED_WORKERS
 
-MODULE = '''
+MODULE = """
 def application(environ, start_response): ...
 def other(environ, start_response): ...
 def factory(color, size=1, *, name="x"):
@@ -19,7 +19,7 @@ def failing(): raise TypeError("from inside")
 def returns_none(): return None
 nothing = None
 number = 3
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -132,12 +132,7 @@ def test_class_whose_module_fails_keeps_the_cause():
 
 @pytest.mark.parametrize(
     ("function", "arity"),
-    [
-        (lambda: None, 0),
-        (lambda a, b=1, *c, d=2, **e: None, 2),
-        (str.join, 2),
-        ("x".join, 1),
-    ],
+    [(lambda: None, 0), (lambda a, b=1, *c, d=2, **e: None, 2), (str.join, 2), ("x".join, 1)],
 )
 def test_arity(function, arity):
     assert get_arity(function) == arity

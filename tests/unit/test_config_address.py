@@ -69,7 +69,8 @@ def test_default_port_can_be_given():
 
 
 @pytest.mark.parametrize(
-    ("host", "answer"), [("::1", True), ("1.2.3.4", False), ("h", False), ("", False), ("a\0", False)]
+    ("host", "answer"),
+    [("::1", True), ("1.2.3.4", False), ("h", False), ("", False), ("a\0", False)],
 )
 def test_is_ipv6(host, answer):
     assert is_ipv6(host) is answer

@@ -111,7 +111,8 @@ def test_bad_environment_variable_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "on"), [("y", True), ("1", True), ("YES", True), ("true", True), ("0", False), ("", False)]
+    ("text", "on"),
+    [("y", True), ("1", True), ("YES", True), ("true", True), ("0", False), ("", False)],
 )
 def test_sendfile_follows_the_environment_until_it_is_set(monkeypatch, text, on):
     cfg = Config()
@@ -177,7 +178,10 @@ def test_names_of_the_default_logger(uri):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"worker_class": "gthread"}, r"worker_class = 'gthread': this version of cyserve does not"),
+        (
+            {"worker_class": "gthread"},
+            r"worker_class = 'gthread': this version of cyserve does not",
+        ),
         (
             {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
             r"does not have the worker class gevent yet; it has sync",

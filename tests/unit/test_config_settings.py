@@ -1,4 +1,4 @@
-"""The declared settings against gunicorn's: names, sections, flags, defaults; and the declarations."""
+"""The declared settings against gunicorn's, and whether the declarations are complete."""
 
 import os
 
