@@ -1,13 +1,7 @@
 """Requests as clients really send them, for tests and benchmarks: `SAMPLES` is name -> bytes."""
 
 #: What curl sends.
-HELLO = (
-    b"GET / HTTP/1.1\r\n"
-    b"Host: localhost:8000\r\n"
-    b"User-Agent: curl/8.5.0\r\n"
-    b"Accept: */*\r\n"
-    b"\r\n"
-)
+HELLO = b"GET / HTTP/1.1\r\nHost: localhost:8000\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n"
 
 #: A page asked for by a browser: 15 fields.
 BROWSER = (
