@@ -314,7 +314,7 @@ cdef class RequestHead:
     keep_alive: the client wants the connection kept (RFC 9112 section 9.3).
     flags: which decisions are open, see the HAS_ bits of the grammar.
     size: bytes of the head, a leading CRLF included.
-    headers: [(UPPER-CASE name, value)]; built when first asked for, may be replaced.
+    headers: [(UPPER-CASE name, value)]; may be changed or replaced.
     """
 
     cdef public str method, target, path, query, fragment

@@ -214,6 +214,7 @@ class Supervisor:
         level, text = child.obituary(status)
         if level:
             self.log.log(level, "%s", text)
+        self.note_boots()
         self.booted_once = self.booted_once or child.ready
         if os.WIFEXITED(status) and not (self.booted_once or self.stopping):
             if os.WEXITSTATUS(status) == self.WORKER_BOOT_ERROR:

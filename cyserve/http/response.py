@@ -212,6 +212,19 @@ class Response:
         self.queue(data)
         self.transport.send(self.send_timeout)
 
+    def write_whole(self, data: bytes) -> None:
+        """Send a body that is at hand as one piece, and end it."""
+        if self.response_length == len(data) and not (self.headers_sent or self.bodyless):
+            # The usual answer: nothing to cut, nothing to frame.
+            transport = self.transport
+            transport.output.write(self.head_bytes(data))  # refuses what is not bytes
+            self.headers_sent = self.finished = True
+            self.sent = len(data)
+            transport.flush()
+        else:
+            self.queue(data)
+            self.close()
+
     def write_iterable(self, items: Any) -> None:
         """Send what the application returned; a list is at hand and leaves in one go."""
         if type(items) is list or type(items) is tuple:

@@ -188,7 +188,7 @@ class ConnectionLoop:
         for _ in range(PIPELINE_BATCH):
             self.serve(connection)
             transport = connection.transport
-            if not connection.keep or transport.pending() or not len(transport.input):
+            if not connection.keep or transport.waiting or not len(transport.input):
                 break
             step = connection.advance()
             if step != READY:
@@ -202,7 +202,7 @@ class ConnectionLoop:
     def _after_response(self, connection: Connection) -> None:
         """Send what is left, then go on with the connection or end it."""
         transport = connection.transport
-        if transport.pending():
+        if transport.waiting:
             self._continue_sending(connection)
         elif connection.keep:
             if len(transport.input):

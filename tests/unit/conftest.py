@@ -1,11 +1,17 @@
-"""Fixtures of the unit tests: both kernels, and a process that looks freshly started."""
+"""Fixtures of the unit tests: both kinds of kernel, a process that looks freshly started."""
 
 import sys
 from importlib import import_module
+from types import ModuleType
 
 import pytest
 
 from cyserve import _accel, paths
+
+KERNELS = {
+    "compiled": ("cyserve._parser", "cyserve._io"),
+    "pure": ("cyserve._pyparser", "cyserve._pyio"),
+}
 
 MEANINGFUL = (
     "CYSERVE_CMD_ARGS",
@@ -15,6 +21,28 @@ MEANINGFUL = (
     "SENDFILE",
     "WEB_CONCURRENCY",
 )
+
+
+@pytest.fixture(params=["pure"] if _accel.implementation() == "pure" else list(KERNELS))
+def kernel(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ModuleType, ModuleType]:
+    """The parser and io modules of each kind that is there in turn; cyserve uses them too."""
+    parser, io = map(import_module, KERNELS[request.param])
+    monkeypatch.setattr(_accel, "parser", parser)
+    monkeypatch.setattr(_accel, "io", io)
+    monkeypatch.setattr(_accel, "_kind", request.param)
+    return parser, io
+
+
+@pytest.fixture
+def parser(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return kernel[0]
+
+
+@pytest.fixture
+def io(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return kernel[1]
 
 
 @pytest.fixture
@@ -39,32 +67,3 @@ def launched_in(tmp_path, monkeypatch, clean_env):
         module = sys.modules[name]
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]
-
-
-# Where nothing is compiled, or CYSERVE_NO_EXTENSIONS=1 forbids it, there is one kind; the header
-# of the test run says so, and CYSERVE_REQUIRE_EXTENSIONS=1 refuses to start without the other.
-MODULES = {"pure": ("cyserve._pyparser", "cyserve._pyio")}
-if _accel.implementation() == "compiled":
-    MODULES["compiled"] = ("cyserve._parser", "cyserve._io")
-
-
-@pytest.fixture(params=sorted(MODULES))
-def kernel(request, monkeypatch):
-    """The test runs once on each kind of kernel; gives the kind."""
-    parser, io = map(import_module, MODULES[request.param])
-    monkeypatch.setattr(_accel, "parser", parser)
-    monkeypatch.setattr(_accel, "io", io)
-    monkeypatch.setattr(_accel, "_kind", request.param)
-    return request.param
-
-
-@pytest.fixture
-def parser(kernel):
-    """The parser module of the kind under test."""
-    return _accel.parser
-
-
-@pytest.fixture
-def io(kernel):
-    """The io module of the kind under test."""
-    return _accel.io

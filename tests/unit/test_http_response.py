@@ -263,9 +263,9 @@ class TestFiles:
         with path.open("rb") as file:
             resp.write_file(FileWrapper(file))
             resp.close()
-        assert peer.transport.pending()
+        assert peer.transport.waiting
         wire = b""
-        while peer.transport.pending():
+        while peer.transport.waiting:
             wire += peer.client.recv(1 << 20)
             peer.transport.flush()
         assert split(wire + peer.received())[2] == content
