@@ -64,7 +64,7 @@ class Cycle:
             if not (self.keep_alive and worker.alive):
                 resp.must_close = True
             self._respond(resp, environ)
-            connection.keep = not resp.should_close()
+            connection.keep = not resp.closes
         except BaseException as exc:
             connection.keep = False
             self._failed(req, resp, exc)
