@@ -304,6 +304,7 @@ class Arbiter(Supervisor):
         if self.pidfile is not None:
             self.pidfile.unlink()
         self.cfg.on_exit(self)
+        self._queue.close()
         sys.exit(exit_status)
 
     def stop(self, graceful: bool = True) -> None:

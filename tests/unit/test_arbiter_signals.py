@@ -20,7 +20,6 @@ def queue():
     queue = signals.SignalQueue()
     queue.install(lambda sig, frame: queue.put(sig))
     yield queue
-    signal.set_wakeup_fd(-1)
     for sig, handler in handlers.items():
         signal.signal(sig, handler)
     queue.close()
