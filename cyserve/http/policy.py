@@ -8,11 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import (
-    ExpectationFailed,
-    InvalidHeaderName,
-    InvalidSchemeHeaders,
-)
+from cyserve._errors import ExpectationFailed, InvalidHeaderName, InvalidSchemeHeaders
 from cyserve._grammar import HAS_CODINGS, HAS_EXPECT, HAS_PROXY, HAS_SCHEME, HAS_UNDERSCORE
 from cyserve.http.request import Request
 

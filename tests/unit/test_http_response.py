@@ -4,11 +4,11 @@ import io
 import re
 
 import pytest
+from http_helpers import Peer
 
 from cyserve._errors import InvalidResponseHeader
 from cyserve.http.connection import READY
 from cyserve.http.response import FileWrapper, Response
-from http_helpers import Peer
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 TEXT = ("Content-Type", "text/plain")
