@@ -102,6 +102,7 @@ class ConnectionLoop:
         worker.notify()
         worker.slot.connections = len(self.connections)
         if worker.alive and not worker.is_parent_alive():
+            self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
         if not self.accepting and worker.alive and len(self.connections) < self.max_connections:
             self._resume_accepting()

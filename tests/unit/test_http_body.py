@@ -1,4 +1,4 @@
-"""wsgi.input: every way of reading, bodies cut short, chunked bodies, and pieces that trickle in."""
+"""wsgi.input: every way of reading, bodies cut short, chunks, and pieces that trickle in."""
 
 import threading
 
