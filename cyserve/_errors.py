@@ -317,7 +317,7 @@ class InvalidH2CPreface(ParseException):
         return f"Expected HTTP/2 connection preface, got {self.data!r}"
 
 
-class RequestTimeout(ParseException):
+class RequestTimeout(ParseException, TimeoutError):
     """RFC 9110 section 15.5.9: the client was too slow."""
 
     status = 408

@@ -29,7 +29,6 @@ from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 cdef extern from *:
     """
     #include <sys/socket.h>
-    #include <sys/uio.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0    /* macOS: Python ignores SIGPIPE anyway */
     #endif
@@ -37,8 +36,7 @@ cdef extern from *:
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
     ssize_t send(int fd, const void *buffer, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
-    enum: MSG_DONTWAIT
-    enum: MSG_NOSIGNAL
+    int MSG_DONTWAIT, MSG_NOSIGNAL
     ctypedef struct iovec "struct iovec":
         void *iov_base
         size_t iov_len
@@ -53,53 +51,46 @@ cdef enum:
     VECTORS = 64        # pieces given to one system call
     LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
 
-# Tables made once from the grammar. A byte that is not 0 in them may not occur there.
-cdef unsigned char NOT_TOKEN[256]
-cdef unsigned char NOT_VALUE[256]
+cdef unsigned long long ONES = 0x0101010101010101
 
+# -- tables, built once from the grammar ---------------------------------------------------------
+
+cdef unsigned char not_token[256]   # 1: the byte may not occur
+cdef unsigned char not_value[256]
 
 cdef struct KnownField:
-    const char *name    # lower case; the memory is NAMES'
+    const char *name                # lower case
     Py_ssize_t size
     int kind
 
-
-cdef KnownField KNOWN[16]
-cdef Py_ssize_t KNOWN_COUNT = 0
-cdef unsigned long KNOWN_SIZES = 0  # a bit for each length that occurs among them
-cdef list NAMES = []
+cdef list NAMES = [name.encode() for name in _grammar.RESPONSE_FIELDS]  # keeps them alive
+cdef KnownField known[16]
+cdef int known_count = 0
+cdef unsigned int known_sizes = 0   # a bit for each length that occurs among them
 
 cdef int CONNECTION = _grammar.CONNECTION
 cdef int CONTENT_LENGTH = _grammar.CONTENT_LENGTH
 cdef int UPGRADE = _grammar.UPGRADE
 
 
-cdef int forbid_all_but(unsigned char *table, bytes allowed) except -1:
-    cdef unsigned char byte
-    for place in range(256):
-        table[place] = 1
-    for byte in allowed:
-        table[byte] = 0
+cdef int build_tables() except -1:
+    global known_count, known_sizes
+    cdef int byte
+    for byte in range(256):
+        not_token[byte] = byte not in _grammar.TOKEN
+        not_value[byte] = byte not in _grammar.VALUE
+        if not_value[byte] and byte >= 0x20 and byte != 0x7F:
+            raise ImportError("_grammar.VALUE forbids what plain_start passes")
+    for name, kind in zip(NAMES, _grammar.RESPONSE_FIELDS.values()):
+        if known_count == 16 or len(name) > 31:
+            raise ImportError("_grammar.RESPONSE_FIELDS has outgrown its table")
+        known[known_count] = KnownField(<bytes> name, len(name), kind)
+        known_count += 1
+        known_sizes |= 1U << len(name)
     return 0
 
 
-cdef int learn_fields() except -1:
-    global KNOWN_COUNT, KNOWN_SIZES
-    cdef bytes name
-    for text, kind in _grammar.RESPONSE_FIELDS.items():
-        if KNOWN_COUNT == 16 or len(text) > 31:
-            raise ImportError("_grammar.RESPONSE_FIELDS has outgrown _io.KNOWN")
-        name = text.encode()
-        NAMES.append(name)
-        KNOWN[KNOWN_COUNT] = KnownField(name, len(name), kind)
-        KNOWN_COUNT += 1
-        KNOWN_SIZES |= 1UL << len(name)
-    return 0
-
-
-forbid_all_but(NOT_TOKEN, _grammar.TOKEN)
-forbid_all_but(NOT_VALUE, _grammar.VALUE)
-learn_fields()
+build_tables()
 
 
 cdef class InputBuffer:
@@ -153,12 +144,11 @@ cdef class InputBuffer:
 
     def feed(self, data: bytes) -> None:
         """Append bytes that came by another way than a plain socket."""
-        cdef const unsigned char[::1] view = data
-        cdef Py_ssize_t size = view.shape[0]
-        if size:
-            self.reserve(size)
-            memcpy(self.data + self.end, &view[0], size)
-            self.end += size
+        cdef bytes fixed = unchangeable(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(fixed)
+        self.reserve(size)
+        memcpy(self.data + self.end, PyBytes_AS_STRING(fixed), size)
+        self.end += size
 
     def fill(self, int fd, Py_ssize_t size = 8192) -> int:
         """Receive once, without blocking, up to `size` bytes from the non-blocking socket `fd`.
@@ -213,15 +203,26 @@ cdef class InputBuffer:
             self.start = self.end = self.capacity = 0
 
 
-cdef inline bint copy_bad(char *to, const unsigned char *text, Py_ssize_t size,
-                          const unsigned char *table) noexcept nogil:
-    """Copy text, and tell whether a byte of it is forbidden by the table."""
+cdef inline bint has_forbidden(const unsigned char *text, Py_ssize_t size,
+                               const unsigned char *table) noexcept nogil:
     cdef unsigned char bad = 0
     cdef Py_ssize_t place
     for place in range(size):
-        to[place] = <char> text[place]
         bad |= table[text[place]]
     return bad != 0
+
+
+cdef inline Py_ssize_t plain_start(const unsigned char *text, Py_ssize_t size) noexcept nogil:
+    """How many bytes, in steps of 8, can be seen at once to have no control byte among them."""
+    cdef unsigned long long turned, word = 0
+    cdef Py_ssize_t place = 0
+    while size - place >= 8:
+        memcpy(&word, text + place, 8)
+        turned = word ^ (0x7F * ONES)               # DEL becomes 0
+        if (((word - 0x20 * ONES) & ~word) | ((turned - ONES) & ~turned)) & (0x80 * ONES):
+            break
+        place += 8
+    return place
 
 
 cdef inline bint same(const char *text, const char *lower, Py_ssize_t size) noexcept nogil:
@@ -236,10 +237,10 @@ cdef inline bint same(const char *text, const char *lower, Py_ssize_t size) noex
 cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
     """What _grammar.RESPONSE_FIELDS says about a field; 0 if it is not among them."""
     cdef Py_ssize_t place
-    if size < 32 and KNOWN_SIZES >> size & 1:
-        for place in range(KNOWN_COUNT):
-            if KNOWN[place].size == size and same(name, KNOWN[place].name, size):
-                return KNOWN[place].kind
+    if size < 32 and known_sizes >> size & 1:
+        for place in range(known_count):
+            if known[place].size == size and same(name, known[place].name, size):
+                return known[place].kind
     return 0
 
 
@@ -250,6 +251,10 @@ cdef inline bint is_blank(char byte) noexcept nogil:
 cdef inline char *put(char *to, const void *data, Py_ssize_t size) noexcept nogil:
     memcpy(to, data, size)
     return to + size
+
+
+cdef inline bytes unchangeable(data):
+    return <bytes> data if type(data) is bytes else bytes(memoryview(data))
 
 
 cdef inline int need_bytes(given) except -1:
@@ -357,7 +362,7 @@ cdef class ResponseHead:
         if size > 3 and text[3] != c" ":
             return False
         for place in range(3, size):
-            if NOT_VALUE[text[place]]:
+            if not_value[text[place]]:
                 return False
         self.status = PyUnicode_FromObject(status)
         self.status_code = code
@@ -375,9 +380,10 @@ cdef class ResponseHead:
         if not isinstance(headers, (list, tuple)):
             headers = list(headers)
         for field in headers:
-            if not isinstance(field, (tuple, list)) or len(field) != 2:
+            pair = tuple(field) if isinstance(field, list) else field
+            if not isinstance(pair, tuple) or len(<tuple> pair) != 2:
                 raise TypeError(f"{field!r} is not a pair of name and value")
-            self.add(field[0], field[1])
+            self.add((<tuple> pair)[0], (<tuple> pair)[1])
         return 0
 
     cdef int add(self, name, value) except -1:
@@ -387,36 +393,36 @@ cdef class ResponseHead:
         cdef Py_ssize_t name_size = PyUnicode_GET_LENGTH(name)
         if name_size == 0 or PyUnicode_KIND(name) != PyUnicode_1BYTE_KIND:
             raise InvalidResponseHeaderName(repr(name))
-        self.reserve(name_size + 2)
-        cdef char *line = self.lines + self.size
-        if copy_bad(line, <const unsigned char *> PyUnicode_DATA(name), name_size, NOT_TOKEN):
+        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(name)
+        if has_forbidden(text, name_size, not_token):
             raise InvalidResponseHeaderName(repr(name))
         if not isinstance(value, str):
             raise TypeError(f"{value!r} is not a string")
         if PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND:
             raise InvalidResponseHeader(repr(name))
-        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(value)
+        text = <const unsigned char *> PyUnicode_DATA(value)
         cdef Py_ssize_t value_size = PyUnicode_GET_LENGTH(value)
         while value_size and is_blank(text[0]):
             text += 1
             value_size -= 1
         while value_size and is_blank(text[value_size - 1]):
             value_size -= 1
+        cdef Py_ssize_t plain = plain_start(text, value_size)
+        if has_forbidden(text + plain, value_size - plain, not_value):
+            raise InvalidResponseHeader(repr(name))
         cdef Py_ssize_t line_size = name_size + 2 + value_size + 2
         self.reserve(line_size)
-        line = self.lines + self.size
-        cdef char *copy = line + name_size + 2
-        if copy_bad(copy, text, value_size, NOT_VALUE):
-            raise InvalidResponseHeader(repr(name))
-        memcpy(line + name_size, b": ", 2)
-        memcpy(copy + value_size, b"\r\n", 2)
+        cdef char *line = self.lines + self.size
+        cdef char *to = put(line, PyUnicode_DATA(name), name_size)
+        to = put(to, b": ", 2)
+        to = put(to, text, value_size)
+        put(to, b"\r\n", 2)
         cdef int kind = kind_of(line, name_size)
-        if kind == 0 or self.keep(kind, copy, value_size, line_size):
+        if kind == 0 or self.keep(kind, to - value_size, value_size, line_size):
             self.size += line_size
         return 0
 
     cdef int reserve(self, Py_ssize_t room) except -1:
-        """Make room for a line of that many bytes, of which some may be written already."""
         cdef Py_ssize_t wanted = self.size + room
         cdef char *grown
         if wanted <= self.capacity:
@@ -551,17 +557,14 @@ cdef class OutputBuffer:
         if self.first + self.count == self.capacity:
             if self.first > self.count:
                 memcpy(self.pieces, self.pieces + self.first, self.count * sizeof(Piece))
+                self.first = 0
             else:
-                wanted = max(4, 2 * self.count)
-                piece = <Piece *> malloc(wanted * sizeof(Piece))
+                wanted = max(4, 2 * self.capacity)
+                piece = <Piece *> realloc(self.pieces, wanted * sizeof(Piece))
                 if piece == NULL:
                     raise MemoryError()
-                if self.count:
-                    memcpy(piece, self.pieces + self.first, self.count * sizeof(Piece))
-                free(self.pieces)
                 self.pieces = piece
                 self.capacity = wanted
-            self.first = 0
         piece = self.pieces + self.first + self.count
         self.count += 1
         self.size += size
@@ -579,13 +582,13 @@ cdef class OutputBuffer:
 
     def write(self, data) -> None:
         """Queue bytes, a bytearray or a memoryview. No system call."""
-        cdef bytes fixed = data if type(data) is bytes else bytes(memoryview(data))
+        cdef bytes fixed = unchangeable(data)
         if PyBytes_GET_SIZE(fixed):
             self.append_bytes(fixed)
 
     def write_chunk(self, data) -> None:
         """Queue data as one chunk (RFC 9112 7.1); nothing if empty, which would end the body."""
-        cdef bytes fixed = data if type(data) is bytes else bytes(memoryview(data))
+        cdef bytes fixed = unchangeable(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(fixed)
         cdef char digits[LONGEST_LINE]
         cdef int used = 0

@@ -293,6 +293,16 @@ class DirectAccessLog:
             self._count_lost(exc)
         return True
 
+    def settled(self) -> bool:
+        """Say whether what arm() found is still there, so that arming again would be no use."""
+        return (
+            self.armed
+            and self.logger.handlers == self.handlers
+            and self.handler.stream is self.stream
+            and self.handler.formatter is self.formatter
+            and _Logger.callHandlers is self.call_handlers
+        )
+
     def disarm(self) -> None:
         """Let every line go by way of logging."""
         self.armed = False

@@ -234,8 +234,7 @@ class Arbiter(Supervisor):
         self.master_pid = 0
         self.proc_name = self.cfg.proc_name
         upgrade.forget_old_master()
-        if self.pidfile is not None:
-            self.pidfile.rename(self.cfg.pidfile)
+        self.place_pidfile()
         self.show_title()
 
     # -- signals --
@@ -305,6 +304,7 @@ class Arbiter(Supervisor):
         if self.pidfile is not None:
             self.pidfile.unlink()
         self.cfg.on_exit(self)
+        self._queue.close()
         sys.exit(exit_status)
 
     def stop(self, graceful: bool = True) -> None:
@@ -338,13 +338,9 @@ class Arbiter(Supervisor):
 
     def _quick_shutdown_wanted(self) -> bool:
         """Empty the queue while stopping; whether INT or QUIT was in it."""
-        wanted = False
-        while self.SIG_QUEUE:
-            sig = self.SIG_QUEUE.popleft()
-            if sig != signal.SIGCHLD:
-                self.log.info("Handling signal: %s", self.SIG_NAMES.get(sig, sig))
-            wanted = wanted or sig in (signal.SIGINT, signal.SIGQUIT)
-        return wanted
+        waiting = set(self.SIG_QUEUE)
+        self.SIG_QUEUE.clear()
+        return bool(waiting & {signal.SIGINT, signal.SIGQUIT})
 
     # -- reload and upgrade --
 
@@ -361,7 +357,12 @@ class Arbiter(Supervisor):
             self.rollover = rollover
             self.back_off.clear()
             self.scoreboard.lanes = max(1, self.cfg.threads)
-            self.manage_workers()
+            try:
+                self.manage_workers()
+            except Exception as error:  # a hook of the new settings
+                self.log.exception("Exception while new workers were started")
+                rollover.fail(str(error) or type(error).__name__)
+                self.rollover = None
 
     def reexec(self) -> None:
         """Start the next master beside this one."""

@@ -91,15 +91,13 @@ class SafeAtoms(dict[str, Any]):
     """
 
     def __init__(self, atoms: Mapping[str, Any]) -> None:
-        super().__init__(
-            (key, access_log.escape(value) if isinstance(value, str) else value)
-            for key, value in atoms.items()
-        )
+        super().__init__(atoms)
+        for key, value in atoms.items():
+            if isinstance(value, str) and (not value.isprintable() or '"' in value):
+                self[key] = access_log.escape(value)
 
     def __getitem__(self, key: str) -> Any:
-        if key.startswith("{"):
-            key = key.lower()
-        value = super().__getitem__(key) if key in self else "-"
+        value = self.get(key.lower() if key[:1] == "{" else key, "-")
         return value if isinstance(value, str) else access_log.printable(value)
 
 
@@ -359,7 +357,8 @@ class Logger:
             self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
         except Exception:
             self.error(traceback.format_exc())
-        self._arm()
+        if line is not None and not self._direct.settled():
+            self._arm()
 
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta

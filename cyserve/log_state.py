@@ -73,5 +73,6 @@ class LoggingState:
 
 
 def _close(handler: logging.Handler) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a full disk may not stop a reload
+    # A full disk, or a handler whose making failed half-way, may not stop a reload.
+    with contextlib.suppress(Exception):
         handler.close()

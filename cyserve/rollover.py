@@ -40,10 +40,10 @@ class Rollover:
         try:
             self._read_settings()
             self._change_listeners()
+            arbiter.cfg.on_reload(arbiter)
         except (Exception, SystemExit) as error:
             self._undo(str(error) or type(error).__name__, error)
             return False
-        arbiter.cfg.on_reload(arbiter)
         arbiter.place_pidfile()
         arbiter.show_title()
         arbiter.generation += 1

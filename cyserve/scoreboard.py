@@ -58,8 +58,7 @@ class Slot:
 
     def begin(self, line: bytes, lane: int = 0) -> None:
         """Store that `lane` starts a request now, with the first bytes of its request line."""
-        count = self._counts[lane] + 1
-        self._counts[lane] = count
+        self._counts[lane] = count = self._counts[lane] + 1
         _store_lane(self._bytes, self._offset[lane], line, count, _now())
 
     def end(self, lane: int = 0) -> None:

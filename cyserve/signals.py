@@ -76,7 +76,8 @@ class SignalQueue:
             pass
 
     def close(self) -> None:
-        """Stop waking anybody: this process is not the master any more."""
+        """Stop waking anybody: this process is not the master any more, or not for long."""
+        signal.set_wakeup_fd(-1)
         self._reader.close()
         self._writer.close()
 

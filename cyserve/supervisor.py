@@ -109,7 +109,12 @@ class Supervisor:
         """Fork one worker; returns its pid, or 0 if the system refused. The child never returns."""
         self.worker_age += 1
         worker = self.worker_class(
-            self.worker_age, self.pid, self.LISTENERS, self.app, self.timeout / 2.0, self.cfg,
+            self.worker_age,
+            self.pid,
+            self.LISTENERS,
+            self.app,
+            self.timeout / 2.0,
+            self.cfg,
             self.log,
         )
         worker.slot = self.scoreboard.claim()
@@ -177,8 +182,7 @@ class Supervisor:
                 if not child.killed:
                     self.kill_late(child)
             elif silence := child.overdue(now, self.timeout, self.cfg.boot_timeout):
-                text = "WORKER TIMEOUT (pid:%s)" + silence.replace("%", "%%")
-                self.log.critical(text, child.pid)
+                self.log.critical("WORKER TIMEOUT (pid:%s)%s", child.pid, silence)
                 child.aborted_at = now
                 child.worker.aborted = True
                 self.kill_worker(child.pid, signal.SIGABRT)
@@ -214,6 +218,7 @@ class Supervisor:
         level, text = child.obituary(status)
         if level:
             self.log.log(level, "%s", text)
+        self.note_boots()
         self.booted_once = self.booted_once or child.ready
         if os.WIFEXITED(status) and not (self.booted_once or self.stopping):
             if os.WEXITSTATUS(status) == self.WORKER_BOOT_ERROR:

@@ -58,3 +58,8 @@ def own_logging():
             for handler in log.handlers:
                 handler.close()
         state.restore()
+
+
+def handlers(log):
+    """Return the handlers of a logger that pytest did not add."""
+    return [h for h in log.handlers if not type(h).__module__.startswith("_pytest")]

@@ -43,16 +43,19 @@ class _Source:
         Raises NoMoreData when the client is gone, RequestTimeout when it is too slow.
         """
         transport = self.transport
-        try:
-            if self.before_waiting is not None:
-                self.before_waiting()
-            while (got := transport.fill(_PIECE)) < 0:
-                if not transport.waiter.readable(transport.fd, self.timeout):
-                    raise RequestTimeout()
-        except OSError as exc:
-            raise NoMoreData() from exc
-        if got == 0:
-            raise NoMoreData()
+        while True:
+            try:
+                if self.before_waiting is not None:
+                    self.before_waiting()
+                got = transport.fill(_PIECE)
+            except OSError as exc:
+                raise NoMoreData() from exc
+            if got > 0:
+                return
+            if got == 0:
+                raise NoMoreData()
+            if not transport.waiter.readable(transport.fd, self.timeout):
+                raise RequestTimeout()
 
 
 class LengthReader(_Source):

@@ -21,6 +21,8 @@ READY = 1  # `request` is complete enough to run
 REFUSED = 2  # an error response is queued: send it, then close
 CLOSED = 3  # the client is gone: close
 
+HEAD_SIZE = 16384  # bytes to receive at once while no request is at hand
+
 
 class Context:
     """What all connections of a worker share, read once from the settings.
@@ -89,7 +91,7 @@ class Connection:
     def receive(self) -> int:
         """Take in what has come and look how far the request is; returns the next step."""
         try:
-            got = self.transport.fill()
+            got = self.transport.fill(HEAD_SIZE)
         except OSError:
             return CLOSED
         if got > 0:
@@ -160,6 +162,7 @@ class Connection:
         self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
         self.keep = False
         self.transport.output.write(response_for(exc))
+        self.transport.waiting = len(self.transport.output)
         return REFUSED
 
     def time_out(self) -> int:
@@ -170,10 +173,10 @@ class Connection:
 
     def finish_request(self) -> None:
         """Called after the response: settle whether the connection can carry another request."""
-        req = self.request
+        body = self.request.body if self.request is not None else NO_BODY
         self.request = None
-        if self.keep and req is not None and req.body is not NO_BODY:
-            self.keep = not req.body.failed and req.body.reader.skip_received()
+        if body is not NO_BODY and self.keep:
+            self.keep = not body.failed and body.reader.skip_received()
 
     def must_linger(self) -> bool:
         """True when closing at once could destroy the response (RFC 9112 section 9.6).

@@ -56,11 +56,15 @@ class Cycle:
                 self.pre_request(self.worker, req)
             resp = Response(req, connection.transport.sock, self.cfg, self.send_timeout)
             environ = make_environ(req, resp.early_hints)
-            self._count()
-            if not self.keep_alive or not self.worker.alive:
+            worker = self.worker
+            worker.nr += 1
+            if worker.nr >= worker.max_requests and worker.alive:
+                self.log.info("Autorestarting worker after current request.")
+                worker.alive = False
+            if not (self.keep_alive and worker.alive):
                 resp.must_close = True
             self._respond(resp, environ)
-            connection.keep = not resp.should_close()
+            connection.keep = not resp.closes
         except BaseException as exc:
             connection.keep = False
             self._failed(req, resp, exc)
@@ -72,21 +76,17 @@ class Cycle:
             connection.finish_request()
             slot.end()
 
-    def _count(self) -> None:
-        worker = self.worker
-        worker.nr += 1
-        if worker.nr >= worker.max_requests and worker.alive:
-            self.log.info("Autorestarting worker after current request.")
-            worker.alive = False
-
     def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
         items = self.application(environ, resp.start_response)
         try:
-            if isinstance(items, FileWrapper):
+            if type(items) is list and len(items) == 1:
+                resp.write_whole(items[0])
+            elif isinstance(items, FileWrapper):
                 resp.write_file(items)
+                resp.close()
             else:
                 resp.write_iterable(items)
-            resp.close()
+                resp.close()
         finally:
             if hasattr(items, "close"):
                 items.close()
@@ -114,6 +114,7 @@ class Cycle:
                 resp.status = status_for(exc)
             transport.discard()
             transport.output.write(response_for(exc))
+            transport.waiting = len(transport.output)
         if not isinstance(exc, Exception) and (worker.aborted or not worker.alive):
             raise exc  # a signal handler asked the worker to leave
 

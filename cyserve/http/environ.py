@@ -93,9 +93,9 @@ def make_environ(req: Request, early_hints: Any) -> dict[str, Any]:
     environ = req.head.fill_environ(connection.template)
     environ["wsgi.input"] = req.body
     environ["wsgi.early_hints"] = early_hints
-    if req.scheme != endpoint.scheme:
-        environ["wsgi.url_scheme"] = req.scheme
-    script_name = req.script_name.rstrip("/") or endpoint.script_name
+    if req.forwarded_scheme is not None:
+        environ["wsgi.url_scheme"] = req.forwarded_scheme
+    script_name = req.script_name or endpoint.script_name
     if script_name:
         environ["SCRIPT_NAME"] = script_name
         environ["PATH_INFO"] = path_below(script_name, req.path)

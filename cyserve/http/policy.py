@@ -8,11 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import (
-    ExpectationFailed,
-    InvalidHeaderName,
-    InvalidSchemeHeaders,
-)
+from cyserve._errors import ExpectationFailed, InvalidHeaderName, InvalidSchemeHeaders
 from cyserve._grammar import HAS_CODINGS, HAS_EXPECT, HAS_PROXY, HAS_SCHEME, HAS_UNDERSCORE
 from cyserve.http.request import Request
 
@@ -89,7 +85,7 @@ class Policy:
         }
         if len(schemes) > 1:
             raise InvalidSchemeHeaders()
-        req.scheme = schemes.pop()
+        req.forwarded_scheme = schemes.pop()
 
     def _underscores(self, req: Request, trusted: bool) -> None:
         """`A_B` and `A-B` are one environ key, so a client could forge what a proxy sets."""
@@ -100,7 +96,7 @@ class Policy:
                 allowed = self.forwarder_headers
                 if trusted and (name in allowed or "*" in allowed):
                     if name == "SCRIPT_NAME":
-                        req.script_name = field[1]
+                        req.script_name = field[1].rstrip("/")
                 elif self.header_map == "refuse":
                     raise InvalidHeaderName(name)
                 elif self.header_map == "drop":

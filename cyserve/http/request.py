@@ -21,14 +21,18 @@ class Request:
     """
 
     script_name = ""  # from a trusted SCRIPT_NAME field
+    forwarded_scheme: str | None = None  # what a trusted proxy says
     must_close = False
     body: Body = NO_BODY
 
     def __init__(self, head: "_accel.RequestHead", connection: "Connection") -> None:
         self.head = head
         self.connection = connection
-        self.scheme = connection.endpoint.scheme
         self.req_number = connection.requests
+
+    @property
+    def scheme(self) -> str:
+        return self.forwarded_scheme or self.connection.endpoint.scheme
 
     @property
     def method(self) -> str:

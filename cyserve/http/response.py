@@ -17,6 +17,7 @@ from cyserve.http.request import Request
 _log = logging.getLogger("gunicorn.http.wsgi")
 
 _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
+_SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
 
 
@@ -76,13 +77,13 @@ class Response:
     """
 
     status: str | None = None
-    status_code: int | None = None
     head: "_accel.ResponseHead | None" = None
+    framed = False  # the three that follow have been settled
     response_length: int | None = None  # the announced Content-Length
     chunked = False
     bodyless = False  # no body belongs to this answer (RFC 9110 section 6.4.1)
-    upgrade = False
     must_close = False
+    closes = True  # the connection ends after this answer
     headers_sent = False
     finished = False  # the application has handed over its last byte
     sent = 0  # body bytes, without framing
@@ -99,6 +100,14 @@ class Response:
         return self.req.head.version
 
     @property
+    def status_code(self) -> int | None:
+        return self.head.status_code if self.head is not None else None
+
+    @property
+    def upgrade(self) -> bool:
+        return self.head is not None and self.head.upgrade
+
+    @property
     def headers(self) -> list[tuple[str, str]]:
         """The application's fields that are sent: [(name, value)]."""
         return self.head.headers if self.head is not None else []
@@ -109,8 +118,9 @@ class Response:
     def should_close(self) -> bool:
         """True when the connection ends after this answer."""
         head = self.head
-        if self.must_close or self.req.should_close() or head is None or head.close:
+        if self.must_close or head is None or head.close or self.req.should_close():
             return True
+        self.frame()
         return self.response_length is None and not (self.chunked or self.bodyless)
 
     def start_response(
@@ -129,18 +139,23 @@ class Response:
                 exc_info = None
         elif self.head is not None:
             raise AssertionError("Response headers already set!")
-        head = _accel.io.ResponseHead(status, headers)
+        self.head = _accel.io.ResponseHead(status, headers)
+        self.status = status
+        self.framed = False
+        return self.write
+
+    def frame(self) -> None:
+        """Settle how the body is framed (RFC 9112 section 6.3), once the head is known."""
+        head = self.head
+        if self.framed or head is None:
+            return
+        self.framed = True
         request = self.req.head
         code = head.status_code
-        self.head = head
-        self.status = status
-        self.status_code = code
-        self.upgrade = head.upgrade
-        self.bodyless = code in {204, 304} or code < 200 or request.method == "HEAD"
         length = head.content_length
+        self.bodyless = code in _SPECIAL or request.method == "HEAD"
         self.response_length = length if length >= 0 else None
         self.chunked = length < 0 and not self.bodyless and request.version > (1, 0)
-        return self.write
 
     def early_hints(self, headers: list[tuple[Any, Any]]) -> None:
         """`wsgi.early_hints`: send a 103 (RFC 8297) now; nothing for HTTP/1.0 or too late."""
@@ -157,21 +172,20 @@ class Response:
         head = self.head
         if head is None:
             raise AssertionError("start_response() was not called")
-        req = self.req
-        if req.connection.expect_continue and not self.upgrade:
+        self.frame()
+        connection = self.req.connection
+        upgrade = head.upgrade
+        if connection.expect_continue and not upgrade:
             # No "100 Continue" may follow now, so what the client does next is unknown.
-            req.connection.expect_continue = False
+            connection.expect_continue = False
             self.must_close = True
-        if self.upgrade:
-            connection = "upgrade"
-        else:
-            connection = "close" if self.should_close() else "keep-alive"
-        version = req.head.version
-        start = _START.get(version) or b"HTTP/%d.%d " % version
+        self.closes = self.should_close()
+        option = "upgrade" if upgrade else "close" if self.closes else "keep-alive"
+        version = self.req.head.version
         code = head.status_code
         return head.serialize(
-            start,
-            _server_fields.get(connection, self.chunked),
+            _START.get(version) or b"HTTP/%d.%d " % version,
+            _server_fields.get(option, self.chunked),
             body,
             length=code >= 200 and code != 204,
         )
@@ -186,6 +200,7 @@ class Response:
         """Queue a piece of the body, and before the first one the head."""
         if not isinstance(data, bytes):
             raise TypeError(f"body items must be bytes, not {type(data).__name__}")
+        self.frame()
         output = self.transport.output
         if self.bodyless:
             if data:
@@ -212,6 +227,33 @@ class Response:
         self.queue(data)
         self.transport.send(self.send_timeout)
 
+    def write_whole(self, data: bytes) -> None:
+        """Send a body that is at hand as one piece, and end it."""
+        head = self.head
+        request = self.req.head
+        if (
+            type(data) is bytes
+            and head is not None
+            and head.content_length == len(data) <= _SMALL_BODY
+            and head.status_code not in _SPECIAL
+            and request.version == (1, 1)
+            and not (request.flags or self.headers_sent or request.method == "HEAD")
+            and not head.upgrade
+        ):
+            # The usual answer: nothing to cut, to frame or to decide. The long way does the same.
+            self.closes = closes = (
+                self.must_close or head.close or self.req.must_close or not request.keep_alive
+            )
+            fields = _server_fields.get("close" if closes else "keep-alive", False)
+            self.headers_sent = self.finished = True
+            self.sent = len(data)
+            transport = self.transport
+            transport.output.write(head.serialize(b"HTTP/1.1 ", fields, data))
+            transport.flush()
+        else:
+            self.queue(data)
+            self.close()
+
     def write_iterable(self, items: Any) -> None:
         """Send what the application returned; a list is at hand and leaves in one go."""
         if type(items) is list or type(items) is tuple:
@@ -231,7 +273,7 @@ class Response:
                 self.transport.output.end_chunks()
         elif self.response_length is not None and not self.bodyless:
             if self.sent < self.response_length:
-                self.must_close = True  # cut short: only the end of the stream can tell
+                self.closes = True  # cut short: only the end of the stream can tell
         self.finished = True
         self.transport.flush()
 
@@ -242,6 +284,7 @@ class Response:
 
     def sendfile(self, wrapper: FileWrapper) -> bool:
         """Queue the rest of a file from its current offset; False if it is no plain file."""
+        self.frame()
         if not self.cfg.sendfile or self.cfg.is_ssl or self.bodyless:
             return False
         try:

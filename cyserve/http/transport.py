@@ -10,6 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from cyserve import _accel
@@ -59,7 +60,11 @@ class PlainTransport:
     sock: the client socket, in non-blocking mode; waiter: how to wait when a call must.
     """
 
-    __slots__ = ("broken", "fd", "file", "input", "output", "sock", "waiter")
+    __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
+
+    #: fill(size): receive once, without blocking, up to that many bytes into `input`; 0 is the
+    #: end of the stream, -1 nothing yet. Raises OSError when the client is gone.
+    fill: Callable[[int], int]
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self.sock = sock
@@ -67,16 +72,10 @@ class PlainTransport:
         self.waiter = waiter
         self.input = _accel.io.InputBuffer()
         self.output = _accel.io.OutputBuffer()
+        self.fill = partial(self.input.fill, self.fd)
         self.file: _FileTail | None = None
-        self.broken = False  # the client is gone: a send or receive failed
-
-    def fill(self, size: int = 16384) -> int:
-        """Receive once without blocking; 0 is the end of the stream, -1 nothing yet."""
-        try:
-            return self.input.fill(self.fd, size)
-        except OSError:
-            self.broken = True
-            raise
+        self.waiting = 0  # bytes that the last flush could not send
+        self.broken = False  # the client is gone: a send failed
 
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait."""
@@ -88,6 +87,7 @@ class PlainTransport:
             self.broken = True
             self.discard()
             raise
+        self.waiting = pending
         return pending
 
     def send(self, seconds: float) -> None:
@@ -124,12 +124,10 @@ class PlainTransport:
         self.output.write(file.tail)
         return self.output.flush(self.fd)
 
-    def pending(self) -> bool:
-        return bool(len(self.output)) or self.file is not None
-
     def discard(self) -> None:
         """Forget everything that waits to be sent."""
         self.output.clear()
+        self.waiting = 0
         if self.file is not None:
             os.close(self.file.fd)
             self.file = None

@@ -1,5 +1,3 @@
 """Workers: they schedule connections and never speak HTTP themselves."""
 
-SUPPORTED_WORKERS = {
-    "sync": "cyserve.workers.sync.SyncWorker",
-}
+SUPPORTED_WORKERS = {"sync": "cyserve.workers.sync.SyncWorker"}

@@ -55,7 +55,7 @@ class ConnectionLoop:
             for listener in worker.sockets
         }
         self.connections: dict[int, Connection] = {}  # those that are watched
-        self.runnable: list[Connection] = []  # requests wait in their buffers
+        self.runnable: dict[Connection, None] = {}  # requests wait in their buffers
         self.accepting = False
         self.now = time.monotonic()
         self.next_tick = 0.0
@@ -78,20 +78,22 @@ class ConnectionLoop:
         if self.now >= self.next_tick:
             self._tick()
         if self.runnable:
-            runnable, self.runnable = self.runnable, []
+            runnable, self.runnable = self.runnable, {}
             for connection in runnable:
                 self._act(connection, connection.advance())
-        accept = []
+        accept: list[int] = []
         for fd, _ in events:
-            connection = self.connections.get(fd)  # type: ignore[assignment]
-            if connection is not None:
-                self._on_event(connection)
+            watched = self.connections.get(fd)
+            if watched is not None:
+                self._on_event(watched)
             elif fd in self.endpoints:
                 accept.append(fd)
             elif fd == self.worker.PIPE[0]:
                 _empty(fd)
         for fd in accept:
             self._accept(self.endpoints[fd], ACCEPT_BATCH)
+            if self.accepting:
+                self.poller.requeue_listener(fd)
 
     def _tick(self) -> None:
         """Once a second: show life, look for the master, close what is overdue."""
@@ -186,21 +188,21 @@ class ConnectionLoop:
         for _ in range(PIPELINE_BATCH):
             self.serve(connection)
             transport = connection.transport
-            if not connection.keep or transport.pending() or not len(transport.input):
+            if not connection.keep or transport.waiting or not len(transport.input):
                 break
             step = connection.advance()
             if step != READY:
                 self._act(connection, step)
                 return
         else:
-            self.runnable.append(connection)
+            self.runnable[connection] = None
             return
         self._after_response(connection)
 
     def _after_response(self, connection: Connection) -> None:
         """Send what is left, then go on with the connection or end it."""
         transport = connection.transport
-        if transport.pending():
+        if transport.waiting:
             self._continue_sending(connection)
         elif connection.keep:
             if len(transport.input):
@@ -274,6 +276,8 @@ class ConnectionLoop:
             self.poller.unregister(transport.fd)
             del self.connections[transport.fd]
             connection.interest = 0
+        if self.runnable:
+            self.runnable.pop(connection, None)
         transport.close()
 
     def _drain(self) -> None:

@@ -27,6 +27,14 @@ class EpollPoller:
         """Watch a listener that other processes watch too (EPOLLEXCLUSIVE)."""
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
+    def requeue_listener(self, fd: int) -> None:
+        """Go to the end of the line: the kernel wakes whoever has waited for the listener longest.
+
+        Without this the same idle worker would get every connection.
+        """
+        self._epoll.unregister(fd)
+        self.register_listener(fd)
+
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         """Wait at most that long; [(descriptor, events)]. Early and empty after a signal."""
         return self._epoll.poll(seconds)
@@ -50,6 +58,9 @@ class SelectorPoller:
 
     def register_listener(self, fd: int) -> None:
         self.register(fd, READ)
+
+    def requeue_listener(self, fd: int) -> None:
+        """Nothing to do: there is no line."""
 
     def modify(self, fd: int, interest: int) -> None:
         self._selector.modify(fd, self._mask(interest))

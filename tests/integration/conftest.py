@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))   # harness and http_client are no package
+sys.path.insert(0, str(Path(__file__).parent))  # harness and http_client are no package
 
 import harness
 from harness import Server
@@ -26,7 +26,10 @@ def _starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
     started: list[Server] = []
 
     def start(
-        app: str | None = "plain:app", *args: str, workers: int = 1, wait: bool = True,
+        app: str | None = "plain:app",
+        *args: str,
+        workers: int = 1,
+        wait: bool = True,
         **options: Any,
     ) -> Server:
         """Boots a server with `workers` workers; see harness.Server for the options.
@@ -75,6 +78,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed:
         given = list(getattr(item, "funcargs", {}).values())
         for server in harness.LIVE:
-            if server in given or server.directory.parent in given:   # its own, not the module's
+            if server in given or server.directory.parent in given:  # its own, not the module's
                 report.sections.append((f"server {server.pid}", server.evidence()))
     return report

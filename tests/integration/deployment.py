@@ -57,10 +57,14 @@ def nginx(directory: Path, upstream: str) -> Iterator[str]:
     directory.mkdir()
     port = free_port()
     conf = directory / "nginx.conf"
-    conf.write_text(NGINX_CONF.format(
-        directory=directory, port=port, upstream=upstream,
-        user="user root;" if os.geteuid() == 0 else "",
-    ))
+    conf.write_text(
+        NGINX_CONF.format(
+            directory=directory,
+            port=port,
+            upstream=upstream,
+            user="user root;" if os.geteuid() == 0 else "",
+        )
+    )
     log = directory / "nginx-error.log"
     process = subprocess.Popen(
         [program, "-e", str(log), "-p", str(directory), "-c", str(conf)], start_new_session=True
@@ -78,9 +82,9 @@ def nginx(directory: Path, upstream: str) -> Iterator[str]:
         wait_for(listening, "nginx to listen")
         yield f"http://127.0.0.1:{port}"
         errors = [line for line in log.read_text().splitlines() if "[error]" in line]
-        assert errors == []   # nginx writes down each upstream that broke a connection
+        assert errors == []  # nginx writes down each upstream that broke a connection
     finally:
-        process.terminate()   # its fast shutdown, which ends its workers too
+        process.terminate()  # its fast shutdown, which ends its workers too
         process.wait()
 
 
@@ -89,7 +93,10 @@ def hey(url: str, requests: int, clients: int) -> dict[int, int]:
     program = require_program("hey")
     run = subprocess.run(
         [program, "-n", str(requests), "-c", str(clients), "-t", "30", url],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     assert "Error distribution" not in run.stdout, run.stdout
     return {int(s): int(n) for s, n in re.findall(r"\[(\d+)\]\s+(\d+) responses", run.stdout)}
@@ -140,7 +147,8 @@ class Browser:
         ]
         body = b"".join(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts)
         return self.post(
-            path, body + b"--%b--\r\n" % boundary,
+            path,
+            body + b"--%b--\r\n" % boundary,
             f"multipart/form-data; boundary={boundary.decode()}",
         )
 

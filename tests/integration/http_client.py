@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-Address = tuple[str, int] | str   # host and port, or the path of a unix socket
-TIMEOUT = 30.0                    # generous: a slow machine must not fail a test
+Address = tuple[str, int] | str  # host and port, or the path of a unix socket
+TIMEOUT = 30.0  # generous: a slow machine must not fail a test
 
 
 class BrokenResponse(AssertionError):
@@ -34,7 +34,7 @@ class Response:
     headers: list[tuple[str, str]]
     body: bytes = b""
     raw_head: bytes = b""
-    chunks: list[bytes] = field(default_factory=list)   # as framed by the server
+    chunks: list[bytes] = field(default_factory=list)  # as framed by the server
 
     def header(self, name: str) -> str | None:
         """The value of a header (several joined by ", "), None if absent."""
@@ -49,16 +49,14 @@ class Response:
 class Client:
     """One connection. Use as a context manager."""
 
-    def __init__(
-        self, address: Address, timeout: float = TIMEOUT, receive_buffer: int = 0
-    ) -> None:
+    def __init__(self, address: Address, timeout: float = TIMEOUT, receive_buffer: int = 0) -> None:
         """receive_buffer: SO_RCVBUF in bytes; small makes the server wait for this client."""
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
         else:
             self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if receive_buffer:   # effective only before connect
+        if receive_buffer:  # effective only before connect
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
         try:
@@ -138,7 +136,7 @@ class Client:
             response.chunks.append(self._exactly(size))
             if self._exactly(2) != b"\r\n":
                 raise BrokenResponse("chunk without CRLF at its end")
-        while self._until(b"\r\n") != b"\r\n":   # trailers
+        while self._until(b"\r\n") != b"\r\n":  # trailers
             pass
         response.body = b"".join(response.chunks)
 
@@ -184,8 +182,11 @@ def parse_head(raw: bytes) -> Response:
 
 
 def request_bytes(
-    target: str = "/", method: str = "GET", headers: Iterable[tuple[str, str]] = (),
-    body: bytes = b"", version: str = "HTTP/1.1",
+    target: str = "/",
+    method: str = "GET",
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    version: str = "HTTP/1.1",
 ) -> bytes:
     """A request with Host, and with Content-Length when there is a body."""
     lines = [f"{method} {target} {version}", "Host: test.example"]
@@ -201,8 +202,13 @@ def chunked(pieces: Iterable[bytes], trailers: bytes = b"") -> bytes:
 
 
 def request(
-    address: Address, target: str = "/", method: str = "GET", *,
-    headers: Iterable[tuple[str, str]] = (), body: bytes = b"", timeout: float = TIMEOUT,
+    address: Address,
+    target: str = "/",
+    method: str = "GET",
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    timeout: float = TIMEOUT,
 ) -> Response:
     """One request on a connection of its own."""
     with Client(address, timeout) as client:

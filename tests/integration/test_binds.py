@@ -92,17 +92,21 @@ def test_an_inherited_unix_descriptor(start_server, tmp_path):
 def test_systemd_socket_activation(start_server, listener):
     fd = listener.fileno()
     server = start_server(
-        "environ_app:app", bind="127.0.0.1:1", pass_fds=[fd],
+        "environ_app:app",
+        bind="127.0.0.1:1",
+        pass_fds=[fd],
         prefix=[sys.executable, "-c", AS_SYSTEMD, str(fd)],
-        files={"environ_app.py": (
-            "import os\n"
-            "def app(environ, start_response):\n"
-            "    start_response('200 OK', [])\n"
-            "    return [repr([k for k in os.environ if k.startswith('LISTEN_')]).encode()]\n"
-        )},
+        files={
+            "environ_app.py": (
+                "import os\n"
+                "def app(environ, start_response):\n"
+                "    start_response('200 OK', [])\n"
+                "    return [repr([k for k in os.environ if k.startswith('LISTEN_')]).encode()]\n"
+            )
+        },
     )
-    assert server.addresses == [listener.getsockname()]   # -b is not used then
-    assert request(server.address).body == b"[]"          # and children do not see the variables
+    assert server.addresses == [listener.getsockname()]  # -b is not used then
+    assert request(server.address).body == b"[]"  # and children do not see the variables
     assert server.stop() == 0
 
 
@@ -130,7 +134,7 @@ def test_reuse_port(start_server, workers):
     pids = server.wait_workers(workers)
     seen = {int(request(("127.0.0.1", port)).text.split()[2]) for _ in range(60)}
     assert seen <= set(pids)
-    assert len(seen) == len(pids)   # the kernel spreads over the workers' own sockets
+    assert len(seen) == len(pids)  # the kernel spreads over the workers' own sockets
     assert server.stop() == 0
 
 

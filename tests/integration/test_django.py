@@ -15,12 +15,15 @@ import pytest
 from deployment import Browser, hey, nginx
 from harness import APPS, differs, missing
 
-CONTENT = bytes(range(256)) * 16384   # 4 MB
+CONTENT = bytes(range(256)) * 16384  # 4 MB
 
 
 def manage(directory, *args, **env):
     subprocess.run(
-        [sys.executable, "manage.py", *args], cwd=directory, check=True, capture_output=True,
+        [sys.executable, "manage.py", *args],
+        cwd=directory,
+        check=True,
+        capture_output=True,
         env={**os.environ, "PYTHONPATH": str(APPS), **env},
     )
 
@@ -41,7 +44,13 @@ def project(tmp_path_factory):
         settings.write("SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\n")
     manage(directory, "migrate", "--verbosity", "0")
     manage(
-        directory, "createsuperuser", "--no-input", "--username", "admin", "--email", "a@b.example",
+        directory,
+        "createsuperuser",
+        "--no-input",
+        "--username",
+        "admin",
+        "--email",
+        "a@b.example",
         DJANGO_SUPERUSER_PASSWORD="secret",
     )
     (directory / "download.bin").write_bytes(CONTENT)
@@ -51,7 +60,10 @@ def project(tmp_path_factory):
 @pytest.fixture(scope="module")
 def django_server(start_module_server, project):
     return start_module_server(
-        "proj.wsgi", "--chdir", str(project), workers=4,
+        "proj.wsgi",
+        "--chdir",
+        str(project),
+        workers=4,
         bind=["127.0.0.1:0", f"unix:{project}/http.sock"],
         env={"TEST_FILE": str(project / "download.bin")},
     )
@@ -75,22 +87,32 @@ def browser(site):
 
 def test_admin_login(browser):
     assert b"Log in" in browser.get("/admin/")
-    page = browser.post_form("/admin/login/", {
-        "username": "admin", "password": "secret", "next": "/admin/",
-        "csrfmiddlewaretoken": browser.csrf_token(),
-    })
+    page = browser.post_form(
+        "/admin/login/",
+        {
+            "username": "admin",
+            "password": "secret",
+            "next": "/admin/",
+            "csrfmiddlewaretoken": browser.csrf_token(),
+        },
+    )
     assert b"Site administration" in page
     assert b"Log out" in browser.get("/admin/auth/user/")
 
 
 def test_a_form_with_a_file(browser):
     token = browser.get("/upload").decode()
-    result = json.loads(browser.post_files(
-        "/upload", {"title": "a title \u00e9", "csrfmiddlewaretoken": token},
-        {"file": ("name.bin", CONTENT)},
-    ))
+    result = json.loads(
+        browser.post_files(
+            "/upload",
+            {"title": "a title \u00e9", "csrfmiddlewaretoken": token},
+            {"file": ("name.bin", CONTENT)},
+        )
+    )
     assert result == {
-        "title": "a title \u00e9", "name": "name.bin", "size": len(CONTENT),
+        "title": "a title \u00e9",
+        "name": "name.bin",
+        "size": len(CONTENT),
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
     }
 
@@ -132,5 +154,5 @@ def test_not_found_is_djangos_page(browser):
 def test_10000_requests_by_100_clients(site, django_server):
     mark = django_server.log_mark()
     assert hey(site[0] + "/hello", 10_000, 100) == {200: 10_000}
-    assert django_server.log_text(mark) == ""   # no worker died, nothing was refused
+    assert django_server.log_text(mark) == ""  # no worker died, nothing was refused
     assert len(django_server.worker_pids()) == 4

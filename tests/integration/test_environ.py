@@ -12,11 +12,29 @@ from http_client import Client, chunked, request_bytes
 
 # The complete set for `GET / HTTP/1.1` with a Host; a server's own keys would start with "cyserve."
 KEYS = {
-    "wsgi.version", "wsgi.url_scheme", "wsgi.input", "wsgi.errors", "wsgi.multithread",
-    "wsgi.multiprocess", "wsgi.run_once", "wsgi.file_wrapper", "wsgi.input_terminated",
-    "wsgi.early_hints", "SERVER_SOFTWARE", "gunicorn.socket", "REQUEST_METHOD", "QUERY_STRING",
-    "RAW_URI", "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT",
-    "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST",
+    "wsgi.version",
+    "wsgi.url_scheme",
+    "wsgi.input",
+    "wsgi.errors",
+    "wsgi.multithread",
+    "wsgi.multiprocess",
+    "wsgi.run_once",
+    "wsgi.file_wrapper",
+    "wsgi.input_terminated",
+    "wsgi.early_hints",
+    "SERVER_SOFTWARE",
+    "gunicorn.socket",
+    "REQUEST_METHOD",
+    "QUERY_STRING",
+    "RAW_URI",
+    "SERVER_PROTOCOL",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "HTTP_HOST",
 }
 
 
@@ -67,10 +85,20 @@ def test_every_key_over_a_unix_socket(http_server):
 
 
 def test_header_names_and_repeated_headers(http_server):
-    environ = environ_of(http_server.address, headers=[
-        ("Content-Type", "text/x"), ("Content-Length", "0"), ("x-MiXed-case", "kept AS is"),
-        ("X-Two", "a"), ("X-Two", "b"), ("Accept", "*/*"), ("Empty", ""), ("X-Latin", "\xe9"),
-    ], method="POST")
+    environ = environ_of(
+        http_server.address,
+        headers=[
+            ("Content-Type", "text/x"),
+            ("Content-Length", "0"),
+            ("x-MiXed-case", "kept AS is"),
+            ("X-Two", "a"),
+            ("X-Two", "b"),
+            ("Accept", "*/*"),
+            ("Empty", ""),
+            ("X-Latin", "\xe9"),
+        ],
+        method="POST",
+    )
     assert environ["CONTENT_TYPE"] == "text/x"
     assert environ["CONTENT_LENGTH"] == "0"
     assert "HTTP_CONTENT_TYPE" not in environ
@@ -87,16 +115,19 @@ def test_cookies_are_joined_as_rfc_6265_asks(http_server):
     assert environ["HTTP_COOKIE"] == "a=1; b=2"
 
 
-@pytest.mark.parametrize(("target", "path", "query"), [
-    ("/environ/../x%2fy?%41", "/environ/../x/y", "%41"),
-    ("/%C3%A9", "/\xc3\xa9", ""),          # bytes as latin-1, PEP 3333
-    ("/%zz%4", "/%zz%4", ""),              # no escapes: kept
-    ("//double//slash", "//double//slash", ""),
-    ("/a?b?c", "/a", "b?c"),
-    ("/a;p=1", "/a;p=1", ""),
-    ("/a#fragment", "/a", ""),
-    ("http://elsewhere/a?b", "/a", "b"),
-])
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/environ/../x%2fy?%41", "/environ/../x/y", "%41"),
+        ("/%C3%A9", "/\xc3\xa9", ""),  # bytes as latin-1, PEP 3333
+        ("/%zz%4", "/%zz%4", ""),  # no escapes: kept
+        ("//double//slash", "//double//slash", ""),
+        ("/a?b?c", "/a", "b?c"),
+        ("/a;p=1", "/a;p=1", ""),
+        ("/a#fragment", "/a", ""),
+        ("http://elsewhere/a?b", "/a", "b"),
+    ],
+)
 def test_path_and_query(start_server_with_fallback, target, path, query):
     environ = environ_of(start_server_with_fallback.address, target)
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
@@ -106,18 +137,23 @@ def test_path_and_query(start_server_with_fallback, target, path, query):
 @pytest.fixture(scope="module")
 def start_server_with_fallback(start_module_server, kernel):
     """A server whose application answers every path with its environ."""
-    return start_module_server("environ_app:app", kernel=kernel, files={"environ_app.py": (
-        "from requests_app import environ as app\n"
-    )})
+    return start_module_server(
+        "environ_app:app",
+        kernel=kernel,
+        files={"environ_app.py": ("from requests_app import environ as app\n")},
+    )
 
 
 # -- what a proxy says --
+
 
 @pytest.fixture(scope="module")
 def untrusting_server(start_module_server, kernel):
     """Trusts a proxy that is not us; header_map and forwarder_headers at their defaults."""
     return start_module_server(
-        "requests_app:app", bind=["127.0.0.1:0", "unix:http.sock"], kernel=kernel,
+        "requests_app:app",
+        bind=["127.0.0.1:0", "unix:http.sock"],
+        kernel=kernel,
         config="forwarded_allow_ips = '192.0.2.1'",
     )
 
@@ -140,9 +176,11 @@ def test_the_peer_address_is_not_replaced(http_server):
 
 def test_contradicting_schemes_are_refused(http_server):
     with http_server.connect() as client:
-        client.send(request_bytes("/environ", headers=[
-            ("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "off"),
-        ]))
+        client.send(
+            request_bytes(
+                "/environ", headers=[("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "off")]
+            )
+        )
         assert client.read_response().status == 400
 
 
@@ -158,9 +196,10 @@ def test_a_unix_socket_peer_is_trusted(untrusting_server):
 
 def test_underscore_headers_are_dropped(http_server, untrusting_server):
     for server in (http_server, untrusting_server):
-        environ = environ_of(server.address, headers=[
-            ("X_Forwarded_For", "evil"), ("Remote_User", "root"), *FORWARDED,
-        ])
+        environ = environ_of(
+            server.address,
+            headers=[("X_Forwarded_For", "evil"), ("Remote_User", "root"), *FORWARDED],
+        )
         assert environ["HTTP_X_FORWARDED_FOR"] == "198.51.100.7"
         assert "HTTP_REMOTE_USER" not in environ
 
@@ -192,22 +231,25 @@ def test_header_map_refuse_and_dangerous(start_server, kernel):
 def mounted_server(start_module_server, kernel):
     """Mounted at /app by the environment variable SCRIPT_NAME."""
     return start_module_server(
-        "environ_app:app", kernel=kernel, env={"SCRIPT_NAME": "/app"},
+        "environ_app:app",
+        kernel=kernel,
+        env={"SCRIPT_NAME": "/app"},
         files={"environ_app.py": "from requests_app import environ as app\n"},
     )
 
 
-@pytest.mark.parametrize(("target", "path"), [
-    ("/app", ""), ("/app/", "/"), ("/app/x", "/x"), ("/app/app/", "/app/"), ("/app/%2f", "//"),
-])
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [("/app", ""), ("/app/", "/"), ("/app/x", "/x"), ("/app/app/", "/app/"), ("/app/%2f", "//")],
+)
 def test_script_name_is_cut_off(mounted_server, target, path):
     environ = environ_of(mounted_server.address, target)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", path)
 
 
-@pytest.mark.parametrize("target", [
-    "/", "/other", pytest.param("/application", marks=differs("cuts inside a segment")),
-])
+@pytest.mark.parametrize(
+    "target", ["/", "/other", pytest.param("/application", marks=differs("cuts inside a segment"))]
+)
 def test_a_path_outside_script_name_is_an_error(mounted_server, target):
     with mounted_server.connect() as client:
         client.send(request_bytes(target))
@@ -221,6 +263,7 @@ def test_script_name_header_wins_over_the_environment(mounted_server):
 
 
 # -- PEP 3333 --
+
 
 @pytest.fixture(scope="module")
 def validated_server(start_module_server, kernel):
@@ -240,7 +283,7 @@ def test_wsgiref_validate_is_content(validated_server, method, target):
         assert response.text == f"{method}:{11 if body else 0}:{12 if body else 0}"
     log = validated_server.log_text(mark)
     assert "Error" not in log
-    assert "without being closed" not in log   # said when an iterator is dropped
+    assert "without being closed" not in log  # said when an iterator is dropped
 
 
 def test_wsgiref_validate_is_content_with_a_chunked_body(validated_server):
@@ -269,11 +312,18 @@ def test_multiprocess_with_two_workers(start_server):
 
 
 def test_raw_env_is_in_the_process_but_not_in_the_environ(start_server):
-    server = start_server("env_app:app", "--env", "GIVEN=value", files={"env_app.py": (
-        "import os\n"
-        "def app(environ, start_response):\n"
-        "    assert 'GIVEN' not in environ\n"
-        "    start_response('200 OK', [])\n"
-        "    return [os.environ['GIVEN'].encode()]\n"
-    )})
+    server = start_server(
+        "env_app:app",
+        "--env",
+        "GIVEN=value",
+        files={
+            "env_app.py": (
+                "import os\n"
+                "def app(environ, start_response):\n"
+                "    assert 'GIVEN' not in environ\n"
+                "    start_response('200 OK', [])\n"
+                "    return [os.environ['GIVEN'].encode()]\n"
+            )
+        },
+    )
     assert server.request("/").body == b"value"

@@ -7,7 +7,7 @@ import pytest
 from harness import differs, missing, require_program, wait_for
 from http_client import Client, request, request_bytes
 
-CONTENT = bytes(range(256)) * 20000   # 5 MB
+CONTENT = bytes(range(256)) * 20000  # 5 MB
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,10 @@ def test_the_kernel_call_is_sendfile(start_server, big_file, tmp_path):
     if subprocess.run([strace, "-o", tmp_path / "probe", "true"], check=False).returncode:
         missing("strace may not trace here")
     trace = tmp_path / "trace"
-    server = start_server("requests_app:app", prefix=[
-        strace, "-D", "-f", "-qq", "-e", "trace=sendfile", "-o", str(trace),
-    ])
+    server = start_server(
+        "requests_app:app",
+        prefix=[strace, "-D", "-f", "-qq", "-e", "trace=sendfile", "-o", str(trace)],
+    )
     response = server.request(f"/send-file?path={big_file}&length={len(CONTENT)}")
     assert response.body == CONTENT
 

@@ -11,7 +11,7 @@ from harness import missing
 
 CONTENT = b"flask " * 200_000
 
-APP = '''
+APP = """
 import hashlib
 from flask import Flask, Response, jsonify, redirect, request, send_file, session, url_for
 
@@ -48,7 +48,7 @@ def remember(word):
 @app.get("/recall")
 def recall():
     return session["word"] + (" safely" if request.is_secure else "")
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,9 @@ def flask_server(start_module_server):
     if subprocess.run([sys.executable, "-c", "import flask"], check=False).returncode:
         missing("Flask is not installed")
     server = start_module_server(
-        "flask_site:app", bind=["127.0.0.1:0", "unix:http.sock"], workers=4,
+        "flask_site:app",
+        bind=["127.0.0.1:0", "unix:http.sock"],
+        workers=4,
         files={"flask_site.py": APP},
     )
     (server.directory / "download.bin").write_bytes(CONTENT)
@@ -80,11 +82,13 @@ def test_pages_forms_and_files(site, flask_server):
     assert json.loads(answer) == {"got": {"a": [1, 2]}}
     answer = browser.post_files("/upload", {"title": "t"}, {"file": ("f.bin", CONTENT)})
     assert json.loads(answer) == {
-        "name": "f.bin", "title": "t", "sha256": hashlib.sha256(CONTENT).hexdigest()
+        "name": "f.bin",
+        "title": "t",
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
     }
     assert browser.get("/stream") == b"".join(b"%d\n" % number for number in range(5000))
     assert browser.get("/file") == CONTENT
-    secure = b"" if site == flask_server.url else b" safely"   # by X-Forwarded-Proto of nginx
+    secure = b"" if site == flask_server.url else b" safely"  # by X-Forwarded-Proto of nginx
     assert browser.get("/remember/word") == b"word" + secure
 
 

@@ -18,7 +18,7 @@ def lines(size):
     """Lines of 0 to 2000 bytes, `size` bytes in all, the last one without a line end."""
     rng = random.Random(7)
     text = b"".join(b"%d " % n * rng.randrange(300) + b"\n" for n in range(size // 500))
-    return text[:size - 1] + b"."
+    return text[: size - 1] + b"."
 
 
 BIG = lines(SIZE)
@@ -29,7 +29,7 @@ def pieces_of(data, rng_seed=5):
     rng, start = random.Random(rng_seed), 0
     while start < len(data):
         size = rng.choice((1, 2, 100, 4095, 8192, 65536, 65537, 1_000_000))
-        yield data[start:start + size]
+        yield data[start : start + size]
         start += size
 
 
@@ -93,14 +93,17 @@ CUT = {
     "length, small": request_bytes("/record-read", "POST", body=b"x" * 100)[:-90],
     "length, nothing came": request_bytes("/record-read", "POST", body=b"x" * 100)[:-100],
     "length, large": request_bytes("/record-read", "POST", body=b"x" * 300_000)[:-1],
-    "chunked, small": request_bytes(
-        "/record-read", "POST", [("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n",
-    "chunked, in a chunk": request_bytes(
-        "/record-read", "POST", [("Transfer-Encoding", "chunked")]) + b"64\r\nhello",
-    "chunked, large": request_bytes(
-        "/record-read", "POST", [("Transfer-Encoding", "chunked")]) + b"493e0\r\n" + b"x" * 299_999,
+    "chunked, small": request_bytes("/record-read", "POST", [("Transfer-Encoding", "chunked")])
+    + b"5\r\nhello\r\n",
+    "chunked, in a chunk": request_bytes("/record-read", "POST", [("Transfer-Encoding", "chunked")])
+    + b"64\r\nhello",
+    "chunked, large": request_bytes("/record-read", "POST", [("Transfer-Encoding", "chunked")])
+    + b"493e0\r\n"
+    + b"x" * 299_999,
     "chunked, in the last chunk": request_bytes(
-        "/record-read", "POST", [("Transfer-Encoding", "chunked")]) + b"5\r\nhello\r\n0\r\n",
+        "/record-read", "POST", [("Transfer-Encoding", "chunked")]
+    )
+    + b"5\r\nhello\r\n0\r\n",
 }
 
 
@@ -128,6 +131,7 @@ def test_a_body_cut_short_never_looks_complete(http_server, name, how):
 
 # -- response bodies --
 
+
 def test_10_megabytes_in_one_item(http_server):
     response = http_server.request("/big-item")
     assert response.body == b"0123456789abcdef" * (SIZE // 16)
@@ -138,7 +142,7 @@ def test_10_megabytes_from_a_generator(http_server):
     assert response.header("Transfer-Encoding") == "chunked"
     assert len(response.body) == SIZE
     assert response.body == b"".join(b"%07d\n" % number * 1280 for number in range(1024))
-    assert len(response.chunks) == 1024   # an item is a chunk
+    assert len(response.chunks) == 1024  # an item is a chunk
 
 
 @pytest.mark.parametrize("target", ["/big-item", "/big-generator"])

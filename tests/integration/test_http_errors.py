@@ -97,8 +97,11 @@ BAD_REQUESTS = {
 }
 
 REASONS = {
-    400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed",
-    431: "Request Header Fields Too Large", 501: "Not Implemented",
+    400: "Bad Request",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
 }
 
 
@@ -122,10 +125,16 @@ def test_a_bad_request(http_server, name):
     assert re.search(r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: .", lines[0])
 
 
-@differs("sends a wrong reason with 501")
-@pytest.mark.parametrize("name", [
-    "no version", "unknown coding", "unknown expectation", "long line", "long field",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no version",
+        "unknown expectation",
+        "long line",
+        "long field",
+        pytest.param("unknown coding", marks=differs("sends a wrong reason with 501")),
+    ],
+)
 def test_the_error_page(http_server, name):
     status, raw = BAD_REQUESTS[name]
     reason = REASONS[status]
@@ -149,10 +158,16 @@ def test_the_error_page_escapes_what_the_client_sent(http_server):
 
 def test_what_is_legal_though_odd(http_server):
     for raw in (
-        get("Content-Length: 000"), get("Empty:"), get("Name:\t value \t"), get("A: \xff"),
-        b"GET /ok HTTP/1.1\r\n\r\n", get(line="OPTIONS * HTTP/1.1"),
-        get(line="GET http://other/ok HTTP/1.1"), get(line="GET //ok HTTP/1.1"),
-        get(line="GET /ok?a#b HTTP/1.1"), get(line="GET /%zz HTTP/1.1"),
+        get("Content-Length: 000"),
+        get("Empty:"),
+        get("Name:\t value \t"),
+        get("A: \xff"),
+        b"GET /ok HTTP/1.1\r\n\r\n",
+        get(line="OPTIONS * HTTP/1.1"),
+        get(line="GET http://other/ok HTTP/1.1"),
+        get(line="GET //ok HTTP/1.1"),
+        get(line="GET /ok?a#b HTTP/1.1"),
+        get(line="GET /%zz HTTP/1.1"),
         get("Transfer-Encoding: CHUNKED") + b"000\r\n\r\n",
         get("Transfer-Encoding: identity, chunked") + b"0\r\n\r\n",
     ):
@@ -173,9 +188,14 @@ FAILING = {
 }
 
 
-@pytest.mark.parametrize("name", [
-    *FAILING, pytest.param("no-start-response", marks=differs("sends HTTP/1.1 None")),
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *FAILING,
+        pytest.param("no-start-response", marks=differs("sends HTTP/1.1 None")),
+        pytest.param("text-body", marks=differs("has sent its headers when it looks at the body")),
+    ],
+)
 def test_an_application_that_fails_before_its_headers(http_server, name):
     mark = http_server.log_mark()
     with http_server.connect() as client:
@@ -183,18 +203,18 @@ def test_an_application_that_fails_before_its_headers(http_server, name):
         response = client.read_response()
         assert client.read_to_eof() == b""
     assert (response.status, response.reason) == (500, "Internal Server Error")
-    assert b"raised" not in response.body   # nothing of the application's reaches the client
+    assert b"raised" not in response.body  # nothing of the application's reaches the client
     log = "\n".join(log_lines_of(http_server, mark))
     assert log.count(f"[ERROR] Error handling request GET /{name}") == 1
     assert log.count("Traceback (most recent call last)") == 1
     assert re.search(FAILING.get(name, ""), log)
 
 
-@pytest.mark.parametrize("name", ["raise-after", "text-body", "closing-error"])
+@pytest.mark.parametrize("name", ["raise-after", "closing-error"])
 def test_an_application_that_fails_after_its_headers(http_server, name):
     mark = http_server.log_mark()
     with http_server.connect() as client, pytest.raises(BrokenResponse):
-        client.send(request_bytes(f"/{name}")).read_response()   # never looks complete
+        client.send(request_bytes(f"/{name}")).read_response()  # never looks complete
     log = "\n".join(log_lines_of(http_server, mark))
     assert log.count("Error handling request") == 1
     assert log.count("Traceback (most recent call last)") == 1

@@ -4,19 +4,21 @@ import re
 from signal import SIGUSR1
 
 from harness import free_port, wait_for
-from http_client import Client
+from http_client import Client, request_bytes
 
 DEFAULT_LINE = re.compile(
-    r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
+    r"127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
     r'"GET /ok\?a=b HTTP/1\.1" 200 2 "-" "-"'
 )
 
 
 def lines_of(path, count):
     """The lines of a log file, once there are at least `count`."""
+
     def complete():
         lines = path.read_text().splitlines() if path.exists() else []
         return lines if len(lines) >= count else None
+
     return wait_for(complete, f"{count} lines in {path.name}")
 
 
@@ -56,16 +58,14 @@ def test_access_log_on_stdout_errors_on_stderr(start_server):
 
 def test_log_files(start_server, tmp_path):
     access = tmp_path / "access.log"
-    server = start_server(
-        "requests_app:app", "--access-logfile", str(access), errorlog="error.log"
-    )
+    server = start_server("requests_app:app", "--access-logfile", str(access), errorlog="error.log")
     for _ in range(3):
         server.request("/ok?a=b")
     lines = lines_of(access, 3)
     assert all(DEFAULT_LINE.fullmatch(line) for line in lines)
     assert len(lines) == 3
     assert "Listening at" in server.errorlog_path.read_text()
-    assert server.log_path.read_text() == ""   # nothing on the console
+    assert server.log_path.read_text() == ""  # nothing on the console
 
 
 def test_each_status_has_its_line(start_server):
@@ -82,7 +82,12 @@ def test_each_status_has_its_line(start_server):
     server.wait_log(r"^line 200 10485760 GET$")
     lines = re.findall(r"^line (.*)$", server.log_text(), re.M)
     assert lines == [
-        "200 2 GET", "200 0 HEAD", "204 0 GET", "304 0 GET", "401 8 POST", "404 0 GET",
+        "200 2 GET",
+        "200 0 HEAD",
+        "204 0 GET",
+        "304 0 GET",
+        "401 8 POST",
+        "404 0 GET",
         "200 10485760 GET",
     ]
 
@@ -98,15 +103,34 @@ def test_a_failed_application_is_in_both_logs(start_server):
 
 
 ATOMS = {
-    "%(h)s": r"127\.0\.0\.1", "%(l)s": "-", "%(u)s": "ann",
+    "%(h)s": r"127\.0\.0\.1",
+    "%(l)s": "-",
+    "%(u)s": "ann",
     "%(t)s": r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]",
-    "%(r)s": r"GET /status\?line=201\+Made&a=%20 HTTP/1\.1", "%(s)s": "201", "%(m)s": "GET",
-    "%(U)s": "/status", "%(q)s": r"line=201\+Made&a=%20", "%(H)s": r"HTTP/1\.1", "%(b)s": "12",
-    "%(B)d": "12", "%(f)s": "http://from", "%(a)s": r'agent \\"quoted\\"', "%(T)s": "0",
-    "%(M)s": r"\d+", "%(D)s": r"\d+", "%(L)s": r"0\.\d{6}", "%(p)s": r"<\d+>",
-    "%({x-given}i)s": "value", "%({X-GIVEN}i)s": "value", "%({absent}i)s": "-",
-    "%({x-wanted}o)s": "201 Made", "%({server}o)s": "-", "%({REQUEST_METHOD}e)s": "GET",
-    "%({request_method}e)s": "GET", "%(unknown)s": "-", "%%": "%",
+    "%(r)s": r"GET /status\?line=201\+Made&a=%20 HTTP/1\.1",
+    "%(s)s": "201",
+    "%(m)s": "GET",
+    "%(U)s": "/status",
+    "%(q)s": r"line=201\+Made&a=%20",
+    "%(H)s": r"HTTP/1\.1",
+    "%(b)s": "12",
+    "%(B)d": "12",
+    "%(f)s": "http://from",
+    "%(a)s": r'agent \\"quoted\\"',
+    "%(T)s": "0",
+    "%(M)s": r"\d+",
+    "%(D)s": r"\d+",
+    "%(L)s": r"0\.\d{6}",
+    "%(p)s": r"<\d+>",
+    "%({x-given}i)s": "value",
+    "%({X-GIVEN}i)s": "value",
+    "%({absent}i)s": "-",
+    "%({x-wanted}o)s": "201 Made",
+    "%({server}o)s": "-",
+    "%({REQUEST_METHOD}e)s": "GET",
+    "%({request_method}e)s": "GET",
+    "%(unknown)s": "-",
+    "%%": "%",
 }
 
 
@@ -115,10 +139,15 @@ def test_every_atom(start_server):
     server = start_server(
         "requests_app:app", "--access-logfile", "-", config=f"access_log_format = {wanted!r}"
     )
-    server.request("/status?line=201+Made&a=%20", headers=[
-        ("Authorization", "Basic YW5uOnNlY3JldA=="), ("Referer", "http://from"),
-        ("User-Agent", 'agent "quoted"'), ("X-Given", "value"),
-    ])
+    server.request(
+        "/status?line=201+Made&a=%20",
+        headers=[
+            ("Authorization", "Basic YW5uOnNlY3JldA=="),
+            ("Referer", "http://from"),
+            ("User-Agent", 'agent "quoted"'),
+            ("X-Given", "value"),
+        ],
+    )
     [line] = server.wait_log(r"^127\.0\.0\.1\|.*$")
     values = line.split("|")
     assert len(values) == len(ATOMS)
@@ -138,8 +167,13 @@ def test_a_client_cannot_forge_a_line(start_server):
 def test_usr1_reopens_the_files_after_a_rotation(start_server, tmp_path):
     access, error = tmp_path / "access.log", tmp_path / "s0" / "error.log"
     server = start_server(
-        "requests_app:app", "--access-logfile", str(access), "--access-logformat", "%(p)s %(U)s",
-        workers=2, errorlog="error.log",
+        "requests_app:app",
+        "--access-logfile",
+        str(access),
+        "--access-logformat",
+        "%(p)s %(U)s",
+        workers=2,
+        errorlog="error.log",
     )
     for _ in range(10):
         server.request("/ok?old")
@@ -151,7 +185,10 @@ def test_usr1_reopens_the_files_after_a_rotation(start_server, tmp_path):
     server.signal(SIGUSR1)
 
     def all_write_to_the_new_file():
-        server.request("/worker")
+        clients = [server.connect().send(request_bytes("/nap")) for _ in workers]
+        for client in clients:
+            with client:
+                client.read_response()
         text = access.read_text() if access.exists() else ""
         return all(f"<{pid}>" in text for pid in workers)
 
@@ -161,7 +198,7 @@ def test_usr1_reopens_the_files_after_a_rotation(start_server, tmp_path):
     for _ in range(20):
         server.request("/new")
     assert old_access.stat().st_size == size
-    assert server.worker_pids() == workers   # the same processes
+    assert server.worker_pids() == workers  # the same processes
     server.stop()
     assert "Shutting down: Master" in error.read_text()
     assert "Shutting down" not in old_error.read_text()
@@ -188,15 +225,20 @@ def test_debug_level_shows_the_configuration(start_server):
 
 def test_capture_output(start_server):
     server = start_server(
-        "talking:app", "--capture-output", errorlog="error.log", files={"talking.py": (
-            "import os, sys\n"
-            "def app(environ, start_response):\n"
-            "    print('to stdout', flush=True)\n"
-            "    print('to stderr', file=sys.stderr, flush=True)\n"
-            "    os.system('echo from a child process')\n"
-            "    start_response('200 OK', [])\n"
-            "    return [b'']\n"
-        )},
+        "talking:app",
+        "--capture-output",
+        errorlog="error.log",
+        files={
+            "talking.py": (
+                "import os, sys\n"
+                "def app(environ, start_response):\n"
+                "    print('to stdout', flush=True)\n"
+                "    print('to stderr', file=sys.stderr, flush=True)\n"
+                "    os.system('echo from a child process')\n"
+                "    start_response('200 OK', [])\n"
+                "    return [b'']\n"
+            )
+        },
     )
     server.request("/")
     text = server.errorlog_path.read_text()
@@ -223,6 +265,6 @@ def test_a_bad_request_is_one_line_and_no_access_line(start_server):
     first, second = server.log_text(mark).splitlines()
     assert "Invalid request from ip=127.0.0.1" in first
     assert DEFAULT_LINE.fullmatch(second)
-    with server.connect() as client:   # no line for a client that says nothing
+    with server.connect() as client:  # no line for a client that says nothing
         client.finish_sending()
         assert client.read_to_eof() == b""

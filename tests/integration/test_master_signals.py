@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
-from harness import differs, is_running, wait_for
+from harness import differs, is_running, missing, wait_for
 from http_client import request
 
 SLOW = """
@@ -36,8 +36,7 @@ def finish_slow_request(server):
 
 
 @pytest.mark.parametrize(
-    ("number", "name"),
-    [(signal.SIGTERM, "term"), (signal.SIGINT, "int"), (signal.SIGQUIT, "quit")],
+    ("number", "name"), [(signal.SIGTERM, "term"), (signal.SIGINT, "int"), (signal.SIGQUIT, "quit")]
 )
 def test_stop(start_server, number, name):
     server = start_server(workers=2)
@@ -81,9 +80,7 @@ def test_a_worker_that_does_not_stop_is_killed_and_nobody_speaks_of_memory(start
     stubborn = "import signal\n" + SLOW.replace(
         "time.sleep(0.01)", "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])"
     )
-    server = start_server(
-        "slow:app", "--graceful-timeout", "1", files={"slow.py": stubborn}
-    )
+    server = start_server("slow:app", "--graceful-timeout", "1", files={"slow.py": stubborn})
     with begin_slow_request(server):
         assert server.stop() == 0
     log = server.log_text()
@@ -106,17 +103,35 @@ def test_hup_reads_the_settings_and_takes_back_ttin(start_server):
     server = start_server(None, config="wsgi_app = 'plain:app'", workers=2)
     server.signal(signal.SIGTTIN)
     old = server.wait_workers(3)
-    server.write_config("wsgi_app = 'plain:app'\nraw_env = ['FROM=config']\nproc_name = 'other'")
+    server.write_config("wsgi_app = 'plain:app'\nloglevel = 'debug'")
     server.signal(signal.SIGHUP)
-    (pid, _) = server.wait_workers(2, but_not=old)
-    environ = open(f"/proc/{pid}/cmdline").read()
-    assert "other" in environ or sys.modules.get("setproctitle") is None
+    server.wait_workers(2, but_not=old)
+    server.wait_log(r"\[DEBUG\] 2 workers")
+
+
+def cmdline(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0 ")
+
+
+def test_process_titles(start_server):
+    if importlib.util.find_spec("setproctitle") is None:
+        missing("the package setproctitle is not installed")
+    server = start_server("plain:app")
+    old = server.worker_pids()
+    wait_for(lambda: cmdline(server.pid) == "cyserve: master [plain:app]", "the title")
+    assert cmdline(old[0]) == "cyserve: worker [plain:app]"
+    server.write_config("proc_name = 'shop'")
+    server.signal(signal.SIGHUP)
+    (new,) = server.wait_workers(1, but_not=old)
+    assert cmdline(new) == "cyserve: worker [shop]"
+    assert cmdline(server.pid) == "cyserve: master [shop]"
 
 
 def test_ttin_and_ttou(start_server):
     server = start_server()
     (first,) = server.worker_pids()
     server.signal(signal.SIGTTIN)
+    server.wait_workers(2)  # one at a time: the system merges equal signals that are pending
     server.signal(signal.SIGTTIN)
     server.wait_workers(3)
     server.signal(signal.SIGTTOU)
@@ -143,7 +158,6 @@ def test_usr1_reopens_the_logs_everywhere(start_server):
         return "/after" in access.read_text()
 
     wait_for(logged_anew, "an access line in the new file")
-    assert "/after" not in (server.directory / "access.old").read_text().split("/after")[0]
 
 
 def test_winch_does_nothing_in_the_foreground(start_server):
@@ -201,8 +215,10 @@ def test_a_flood_of_signals_is_worked_off(start_server):
     assert server.stop() == 0
 
 
-def test_signals_during_start(tmp_path, start_server):
-    gate = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nfrom plain import app\n"
+def test_term_during_start(start_server):
+    gate = (
+        "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nfrom plain import app\n"
+    )
     server = start_server("gated:app", files={"gated.py": gate}, wait=False)
     server.wait_log("Booting worker with pid")
     server.signal(signal.SIGTERM)
@@ -222,4 +238,3 @@ def app(environ, start_response):
 """
     server = start_server("spawner:app", files={"spawner.py": code})
     assert request(server.address).text == "[] set()\n"
-    assert subprocess.run([sys.executable, "-c", "pass"], check=True).returncode == 0

@@ -4,12 +4,10 @@ Every test has one worker, and a good client beside the bad ones: it is the proo
 one is served *while* the bad ones still hold their connections is what is shown, not how fast.
 """
 
-import os
 import socket
-from pathlib import Path
 
 import pytest
-from harness import differs, wait_for
+from harness import differs, open_sockets, wait_for
 from http_client import Client, request_bytes
 
 HALF_HEAD = b"GET /ok HTTP/1.1\r\nHost: a\r\nX-Unfini"
@@ -30,9 +28,11 @@ def is_open(client):
 
 
 @differs("lets a silent client hold a sync worker until it is killed")
-@pytest.mark.parametrize("said", [b"", HALF_HEAD, HALF_BODY, HALF_CHUNK], ids=[
-    "nothing", "half a head", "half a body", "half a chunk",
-])
+@pytest.mark.parametrize(
+    "said",
+    [b"", HALF_HEAD, HALF_BODY, HALF_CHUNK],
+    ids=["nothing", "half a head", "half a body", "half a chunk"],
+)
 def test_100_unfinished_requests_delay_nobody(http_server, said):
     bad = [http_server.connect().send(said) for _ in range(100)]
     try:
@@ -64,7 +64,7 @@ def test_client_header_timeout(start_server):
         assert half.read_response().status == 408
         assert half.read_to_eof() == b""
     server.wait_log(r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: ")
-    assert server.log_text().count("Invalid request") == 1   # silence is no request
+    assert server.log_text().count("Invalid request") == 1  # silence is no request
     assert server.request("/ok").status == 200
 
 
@@ -98,18 +98,7 @@ def test_client_body_timeout_while_the_application_reads(start_server):
     raw = request_bytes("/record-read", "POST", body=b"x" * 300_000)
     with server.connect().send(raw[:-1]) as client:
         assert not client.read_to_eof().startswith(b"HTTP/1.1 2")
-    assert server.request("/events").body == b'["called", "OSError"]'
-
-
-def open_sockets(pid):
-    """How many sockets a process has."""
-    count = 0
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            count += os.readlink(fd).startswith("socket:")
-        except FileNotFoundError:   # closed in between
-            pass
-    return count
+    assert server.request("/events").body == b'["called", "RequestTimeout"]'
 
 
 @differs("has no such setting")
@@ -125,7 +114,7 @@ def test_a_client_that_stops_reading_is_left_after_send_timeout(start_server, ta
         try:
             received += client.read_to_eof()
         except ConnectionError:
-            pass   # a reset is as good
+            pass  # a reset is as good
         assert b"200 OK" in received
         assert len(received) < 10 << 20
     assert server.request("/events").body == (b'["closed"]' if "closing" in target else b"[]")
@@ -155,7 +144,7 @@ def test_clients_that_go_on_sending_after_the_answer_hold_nobody(http_server):
             assert client.read_response().status == 401
             assert http_server.request("/ok").status == 200
         for client in lingering:
-            client.send(b"x" * 50_000)   # no reset: the rest is still taken
+            client.send(b"x" * 50_000)  # no reset: the rest is still taken
             assert client.read_to_eof() == b""
     finally:
         for client in lingering:

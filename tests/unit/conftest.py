@@ -24,10 +24,15 @@ MEANINGFUL = (
 
 
 @pytest.fixture(params=["pure"] if _accel.implementation() == "pure" else list(KERNELS))
-def kernel(request: pytest.FixtureRequest) -> tuple[ModuleType, ModuleType]:
-    """A parser and the io module of its own kind; each kind that is there in turn."""
-    parser, io = KERNELS[request.param]
-    return import_module(parser), import_module(io)
+def kernel(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ModuleType, ModuleType]:
+    """The parser and io modules of each kind that is there in turn; cyserve uses them too."""
+    parser, io = map(import_module, KERNELS[request.param])
+    monkeypatch.setattr(_accel, "parser", parser)
+    monkeypatch.setattr(_accel, "io", io)
+    monkeypatch.setattr(_accel, "_kind", request.param)
+    return parser, io
 
 
 @pytest.fixture

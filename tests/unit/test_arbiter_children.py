@@ -45,7 +45,8 @@ def test_a_retired_child_may_leave_before_it_was_ready(child):
 def test_code_0_before_it_was_ready(child):
     level, text = child.obituary(ended("os._exit(0)"))
     assert (level, text) == (
-        logging.ERROR, "Worker (pid:123) exited with code 0 before it was ready."
+        logging.ERROR,
+        "Worker (pid:123) exited with code 0 before it was ready.",
     )
 
 
@@ -72,14 +73,16 @@ def test_signals_that_others_sent(child, name, level, end):
 def test_a_kill_of_our_own_is_no_riddle(child):
     child.killed = "it was silent"
     assert child.obituary(killed("SIGKILL")) == (
-        logging.WARNING, "Worker (pid:123) was sent SIGKILL! By the master: it was silent."
+        logging.WARNING,
+        "Worker (pid:123) was sent SIGKILL! By the master: it was silent.",
     )
 
 
 def test_a_real_time_signal_has_a_name_or_a_number(child):
     level, text = child.obituary(signal.SIGRTMIN + 3)
     assert (level, text) == (
-        logging.WARNING, f"Worker (pid:123) was sent signal {signal.SIGRTMIN + 3}!"
+        logging.WARNING,
+        f"Worker (pid:123) was sent signal {signal.SIGRTMIN + 3}!",
     )
 
 

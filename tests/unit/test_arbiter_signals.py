@@ -20,7 +20,6 @@ def queue():
     queue = signals.SignalQueue()
     queue.install(lambda sig, frame: queue.put(sig))
     yield queue
-    signal.set_wakeup_fd(-1)
     for sig, handler in handlers.items():
         signal.signal(sig, handler)
     queue.close()
@@ -28,7 +27,16 @@ def queue():
 
 def test_names():
     assert {signals.SIG_NAMES[sig] for sig in (*signals.SIGNALS, signal.SIGCHLD)} == {
-        "hup", "quit", "int", "term", "ttin", "ttou", "usr1", "usr2", "winch", "chld",
+        "hup",
+        "quit",
+        "int",
+        "term",
+        "ttin",
+        "ttou",
+        "usr1",
+        "usr2",
+        "winch",
+        "chld",
     }
 
 

@@ -58,9 +58,11 @@ def test_nonsense_is_named(monkeypatch):
 
 
 def test_execute_lends_the_descriptors_and_goes_back_to_the_launch_directory(tmp_path):
-    program = "import json, os; print(json.dumps([os.getcwd(), os.environ['A'], os.read(int(" \
-        "os.environ['GUNICORN_FD']), 9).decode(), os.environ['GUNICORN_PID'] == str(" \
+    program = (
+        "import json, os; print(json.dumps([os.getcwd(), os.environ['A'], os.read(int("
+        "os.environ['GUNICORN_FD']), 9).decode(), os.environ['GUNICORN_PID'] == str("
         "os.getppid())]))"
+    )
     code = f"""
 import os, sys
 from cyserve import upgrade
@@ -70,14 +72,22 @@ context = {{0: sys.executable, "args": [sys.executable, "-c", {program!r}], "cwd
 upgrade.execute(context, {{"A": "launch"}}, [read], False)
 """
     result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
-        env={**os.environ, "A": "now"}, timeout=30,
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "A": "now"},
+        timeout=30,
     )
     assert json.loads(result.stdout) == [str(tmp_path), "launch", "lent", True]
 
 
 def test_the_command_line_comes_out_as_it_went_in():
-    code = "import json; from cyserve import upgrade; print(json.dumps(upgrade.start_context()['args']))"
+    code = """
+import json
+from cyserve import upgrade
+print(json.dumps(upgrade.start_context()["args"]))
+"""
     args = [sys.executable, "-X", "utf8", "-c", code, "a b", "--flag", ""]
     result = subprocess.run(args, capture_output=True, text=True, check=True, timeout=30)
     assert json.loads(result.stdout) == args

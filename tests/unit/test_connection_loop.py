@@ -6,11 +6,11 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from http_helpers import Log, settings
 
 from cyserve.http.cycle import Cycle
 from cyserve.workers.connection_loop import ConnectionLoop
 from cyserve.workers.poller import READ, WRITE, EpollPoller, SelectorPoller
-from http_helpers import Log, settings
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -203,6 +203,23 @@ def test_keep_alive_and_pipelining_in_order(serve):
     wire = read_all(client)
     bodies = [part.rpartition(b"\r\n\r\n")[2] for part in wire.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"/%d." % n for n in range(50)] + [b"/last"]
+
+
+def test_a_pipeline_that_grows_while_it_is_served(serve):
+    """More arrives while requests wait in the buffer: none is lost, none is served twice."""
+    served = []
+
+    def app(environ, start_response):
+        served.append(environ["PATH_INFO"])
+        return hello(environ, start_response)
+
+    worker = serve(app, keep_alive=True).start()
+    client = worker.client()
+    for n in range(400):
+        client.sendall(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n)
+    client.sendall(b"GET /end HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert read_all(client).count(b"HTTP/1.1 200 OK") == 401
+    assert served == [f"/{n}" for n in range(400)] + ["/end"]
 
 
 def test_an_unread_body_is_skipped_on_keep_alive(serve):

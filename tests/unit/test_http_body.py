@@ -3,11 +3,11 @@
 import threading
 
 import pytest
+from http_helpers import Peer
 
 from cyserve._errors import InvalidChunkSize, NoMoreData, RequestTimeout
 from cyserve.http.connection import MORE, READY, REFUSED
 from cyserve.http.transport import PollWaiter
-from http_helpers import Peer
 
 CONTENT = b"first line\nsecond\n\nlast without end"
 

@@ -1,10 +1,10 @@
 """Who may say what: expectations, scheme fields, underscore names, httpoxy; and the environ."""
 
 import pytest
+from http_helpers import Peer
 
 from cyserve.http.connection import MORE, READY, REFUSED
 from cyserve.http.environ import make_environ, path_below
-from http_helpers import Peer
 
 STRANGER = ("192.0.2.7", 4711)
 

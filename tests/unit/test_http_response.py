@@ -4,11 +4,11 @@ import io
 import re
 
 import pytest
+from http_helpers import Peer
 
 from cyserve._errors import InvalidResponseHeader
 from cyserve.http.connection import READY
 from cyserve.http.response import FileWrapper, Response
-from http_helpers import Peer
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 TEXT = ("Content-Type", "text/plain")
@@ -49,7 +49,7 @@ def test_order_of_fields_and_a_small_body(respond):
         wire,
     )
     assert resp.sent == 5
-    assert not resp.should_close()
+    assert not resp.closes
 
 
 def test_without_a_length_the_body_is_chunked(respond):
@@ -83,7 +83,7 @@ def test_no_body_belongs_to_some_answers(respond, status):
     assert body == b""
     assert ("content-length" in fields) == (status[:3] == "304")
     assert "transfer-encoding" not in fields
-    assert not resp.should_close()
+    assert not resp.closes
 
 
 def test_head_keeps_the_length_and_drops_the_body(respond):
@@ -102,7 +102,7 @@ def test_more_than_the_announced_length_is_dropped(respond):
     resp.write_iterable(iter([b"ab", b"cdef", b"g"]))
     resp.close()
     assert split(peer.received())[2] == b"abc"
-    assert not resp.should_close()
+    assert not resp.closes
 
 
 def test_less_than_the_announced_length_ends_the_connection(respond):
@@ -110,7 +110,7 @@ def test_less_than_the_announced_length_ends_the_connection(respond):
     resp.start_response("200 OK", [("Content-Length", "10")])
     resp.write_iterable([b"ab"])
     resp.close()
-    assert resp.should_close()
+    assert resp.closes
 
 
 def test_an_empty_iterable_still_sends_the_head(respond):
@@ -263,9 +263,9 @@ class TestFiles:
         with path.open("rb") as file:
             resp.write_file(FileWrapper(file))
             resp.close()
-        assert peer.transport.pending()
+        assert peer.transport.waiting
         wire = b""
-        while peer.transport.pending():
+        while peer.transport.waiting:
             wire += peer.client.recv(1 << 20)
             peer.transport.flush()
         assert split(wire + peer.received())[2] == content

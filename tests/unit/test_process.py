@@ -19,7 +19,11 @@ LOG = logging.getLogger("test.process")
 def in_child(code, **options):
     """Runs `code` in a fresh interpreter; returns what it printed, as JSON."""
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
         **options,
     )
     return json.loads(result.stdout), result.stderr
@@ -45,7 +49,10 @@ assert os.waitstatus_to_exitcode(os.waitpid(parent, 0)[1]) == 0
 print(open(read).read())
 """
     result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
         timeout=30,
     )
     same_pid, same_session, leader, umask, directory, files = json.loads(result.stdout)

@@ -18,8 +18,13 @@ LOG = logging.getLogger("test.sock")
 
 def settings(*address, **others):
     values = {
-        "address": list(address), "backlog": 64, "reuse_port": False, "umask": 0,
-        "uid": os.geteuid(), "gid": os.getegid(), "is_ssl": False,
+        "address": list(address),
+        "backlog": 64,
+        "reuse_port": False,
+        "umask": 0,
+        "uid": os.geteuid(),
+        "gid": os.getegid(),
+        "is_ssl": False,
     }
     return SimpleNamespace(**{**values, **others})
 
@@ -81,7 +86,9 @@ def test_tls_is_printed_as_https(listen):
 def test_several_in_order(listen, in_tmp):
     listeners = listen(("127.0.0.1", 0), "a.sock", ("127.0.0.1", 0))
     assert [type(listener).__name__ for listener in listeners] == [
-        "TCPSocket", "UnixSocket", "TCPSocket",
+        "TCPSocket",
+        "UnixSocket",
+        "TCPSocket",
     ]
 
 

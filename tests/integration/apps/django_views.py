@@ -14,10 +14,14 @@ def hello(request):
 
 
 def info(request):
-    return JsonResponse({
-        "secure": request.is_secure(), "url": request.build_absolute_uri(), "pid": os.getpid(),
-        "forwarded": request.headers.get("X-Forwarded-For"),
-    })
+    return JsonResponse(
+        {
+            "secure": request.is_secure(),
+            "url": request.build_absolute_uri(),
+            "pid": os.getpid(),
+            "forwarded": request.headers.get("X-Forwarded-For"),
+        }
+    )
 
 
 def upload(request):
@@ -27,10 +31,14 @@ def upload(request):
     digest = hashlib.sha256()
     for chunk in sent.chunks():
         digest.update(chunk)
-    return JsonResponse({
-        "title": request.POST["title"], "name": sent.name, "size": sent.size,
-        "sha256": digest.hexdigest(),
-    })
+    return JsonResponse(
+        {
+            "title": request.POST["title"],
+            "name": sent.name,
+            "size": sent.size,
+            "sha256": digest.hexdigest(),
+        }
+    )
 
 
 def stream(request):
@@ -42,6 +50,9 @@ def file(request):
 
 
 urlpatterns = [
-    path("hello", hello), path("info", info), path("upload", upload), path("stream", stream),
+    path("hello", hello),
+    path("info", info),
+    path("upload", upload),
+    path("stream", stream),
     path("file", file),
 ]

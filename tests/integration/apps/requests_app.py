@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import time
 from urllib.parse import parse_qs
 
 EVENTS: list[str] = []
@@ -52,13 +53,17 @@ def events(environ, start_response):
 
 @route
 def environ(environ, start_response):
-    return answer(start_response, {
-        key: value if isinstance(value, (str, bool, tuple)) else type(value).__name__
-        for key, value in environ.items()
-    })
+    return answer(
+        start_response,
+        {
+            key: value if isinstance(value, (str, bool, tuple)) else type(value).__name__
+            for key, value in environ.items()
+        },
+    )
 
 
 # -- request bodies --
+
 
 def summary(pieces):
     data = b"".join(pieces)
@@ -108,9 +113,12 @@ def by_iteration(environ, start_response):
 def input_rules(environ, start_response):
     stream = environ["wsgi.input"]
     results = {
-        "read(0)": stream.read(0).decode(), "read(3)": stream.read(3).decode(),
-        "readline(2)": stream.readline(2).decode(), "readline(0)": stream.readline(0).decode(),
-        "readline(-1)": stream.readline(-1).decode(), "read(-1)": stream.read(-1).decode(),
+        "read(0)": stream.read(0).decode(),
+        "read(3)": stream.read(3).decode(),
+        "readline(2)": stream.readline(2).decode(),
+        "readline(0)": stream.readline(0).decode(),
+        "readline(-1)": stream.readline(-1).decode(),
+        "read(-1)": stream.read(-1).decode(),
         "read(None)": stream.read(None).decode(),
     }
     try:
@@ -126,7 +134,7 @@ def record_read(environ, start_response):
     try:
         data = environ["wsgi.input"].read()
     except Exception as exc:
-        EVENTS.append(f"{'OSError' if isinstance(exc, OSError) else 'Exception'}")
+        EVENTS.append("OSError" if isinstance(exc, OSError) else type(exc).__name__)
         raise
     EVENTS.append(f"complete {len(data)}")
     return answer(start_response, data)
@@ -138,6 +146,7 @@ def unread(environ, start_response):
 
 
 # -- responses --
+
 
 @route
 def status(environ, start_response):
@@ -189,13 +198,23 @@ def longer_than_announced(environ, start_response):
 
 @route
 def hop_by_hop(environ, start_response):
-    return answer(start_response, b"ok", headers=[
-        ("Connection", "keep-alive"), ("Keep-Alive", "timeout=5"), ("Transfer-Encoding", "chunked"),
-        ("Server", "mine"), ("Date", "today"), ("X-Own", "  kept\t"), ("x-lower", "CaseKept"),
-    ])
+    return answer(
+        start_response,
+        b"ok",
+        headers=[
+            ("Connection", "keep-alive"),
+            ("Keep-Alive", "timeout=5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Server", "mine"),
+            ("Date", "today"),
+            ("X-Own", "  kept\t"),
+            ("x-lower", "CaseKept"),
+        ],
+    )
 
 
 # -- application errors --
+
 
 @route
 def raise_before(environ, start_response):
@@ -274,6 +293,7 @@ def log_error(environ, start_response):
 
 # -- closing --
 
+
 class Closing:
     """An iterable that counts its close() calls in EVENTS."""
 
@@ -313,11 +333,13 @@ def closing_file(environ, start_response):
         def close(self):
             EVENTS.append("closed")
             super().close()
+
     start_response("200 OK", [("Content-Length", "4")])
     return environ["wsgi.file_wrapper"](File(b"file"))
 
 
 # -- files --
+
 
 @route
 def send_file(environ, start_response):
@@ -334,6 +356,13 @@ def send_file(environ, start_response):
 def send_bytesio(environ, start_response):
     start_response("200 OK", [("Content-Length", "100000")])
     return environ["wsgi.file_wrapper"](io.BytesIO(b"0123456789" * 10000))
+
+
+@route
+def nap(environ, start_response):
+    """Keeps this worker busy, so that a second request goes to another one."""
+    time.sleep(0.05)
+    return answer(start_response, b"")
 
 
 @route

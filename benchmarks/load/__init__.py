@@ -1,0 +1,11 @@
+"""Load harness: cyserve and its rivals side by side, on one core, driven by wrk from another.
+
+What it measures is CPU time per request of the whole server process tree (user and system), with
+rate and latency beside it. Servers and cases are data (`servers`, `cases`); everything else only
+runs them. It needs the standard library and wrk (Debian: `apt-get install wrk`), nothing more, and
+never imports the servers it measures: each runs in the interpreter of its own virtual environment.
+
+    python -m benchmarks.load --cases hello-close --servers cyserve-sync,gunicorn-sync --table
+    python -m benchmarks.load.wakeups --servers cyserve-sync,gunicorn-sync
+    python -m benchmarks.load.instructions --server cyserve-sync --case hello-close
+"""

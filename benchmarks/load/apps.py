@@ -1,0 +1,40 @@
+"""The WSGI applications that are served while measuring; each does as little as its case allows.
+
+A copy named `load_apps.py` is put into the run's temporary directory, so that serving it puts no
+source tree on a server's import path and writes nothing into the checkout. Only the standard
+library may be imported, and nothing at all from this package.
+"""
+
+HELLO = b"Hello, World!"
+BIG = b"x" * 100_000
+PIECE = b"x" * 16_384
+
+
+def hello(environ, start_response):
+    """Answers 13 bytes."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
+    return [HELLO]
+
+
+def upload(environ, start_response):
+    """Reads the whole request body, 16 KB at a time, and answers how long it was."""
+    read = environ["wsgi.input"].read
+    size = 0
+    while data := read(16_384):
+        size += len(data)
+    body = b"%d" % size
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def big(environ, start_response):
+    """Answers 100 KB in one piece."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(BIG)))])
+    return [BIG]
+
+
+def pieces(environ, start_response):
+    """Answers 256 KB in 16 pieces, with its length known."""
+    headers = [("Content-Type", "text/plain"), ("Content-Length", str(16 * len(PIECE)))]
+    start_response("200 OK", headers)
+    return (PIECE for _ in range(16))

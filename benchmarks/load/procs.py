@@ -1,0 +1,130 @@
+"""Process trees as /proc shows them: who belongs to a server, what it has used, how it is ended.
+
+A tree is the process that we started, its descendants, and whoever is left in the session that it
+leads. Only such processes are ever signalled, each by its pid, and only while the pid still belongs
+to the process that was seen (start time compared).
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """The fields of /proc/PID/stat that matter here; times in clock ticks (proc(5))."""
+
+    pid: int
+    state: str
+    parent: int
+    session: int
+    user: int
+    system: int
+    reaped_user: int
+    reaped_system: int
+    started: int
+
+    @property
+    def cpu(self) -> int:
+        """CPU of this process and of the children it has waited for, in ticks."""
+        return self.user + self.system + self.reaped_user + self.reaped_system
+
+
+def parse_stat(line: str) -> Stat:
+    """Reads one line of /proc/PID/stat; the command in it may hold blanks and parentheses."""
+    before, _, after = line.rpartition(")")
+    rest = after.split()
+    numbers = [int(rest[i]) for i in (1, 3, 11, 12, 13, 14, 19)]
+    return Stat(int(before.split(" ", 1)[0]), rest[0], *numbers)
+
+
+def all_stats() -> Iterator[Stat]:
+    """Every process there is now, except those that vanish while we look."""
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                yield parse_stat((entry / "stat").read_text())
+            except OSError:
+                continue
+
+
+def select_tree(stats: list[Stat], root: int) -> list[Stat]:
+    """Those of `stats` that descend from `root` or are in the session that `root` leads."""
+    children: dict[int, list[Stat]] = {}
+    for stat in stats:
+        children.setdefault(stat.parent, []).append(stat)
+    found = {stat.pid: stat for stat in stats if root in (stat.pid, stat.session)}
+    todo = list(found)
+    while todo:
+        for child in children.get(todo.pop(), ()):
+            if child.pid not in found:
+                found[child.pid] = child
+                todo.append(child.pid)
+    return sorted(found.values(), key=lambda stat: stat.pid)
+
+
+def tree(root: int) -> list[Stat]:
+    """The processes of the tree of `root` now."""
+    return select_tree(list(all_stats()), root)
+
+
+def tree_cpu(root: int) -> float:
+    """User and system seconds of the whole tree so far, reaped children included.
+
+    A live child's time is not in its parent's reaped time, so nothing counts twice.
+    """
+    return sum(stat.cpu for stat in tree(root)) / TICKS
+
+
+def core_busy(core: int) -> float:
+    """Seconds that `core` was busy since boot, stolen time included (proc(5), /proc/stat)."""
+    for line in (PROC / "stat").read_text().splitlines():
+        name, *numbers = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, numbers[:8])
+            return (user + nice + system + irq + softirq + steal) / TICKS
+    raise ValueError(f"there is no core {core}")
+
+
+def switches(pid: int) -> int:
+    """Voluntary context switches of all threads of a process: how often it went to sleep."""
+    total = 0
+    for status in (PROC / str(pid) / "task").glob("*/status"):
+        for line in status.read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                total += int(line.split()[1])
+    return total
+
+
+def stop_tree(root: int, patience: float = 10.0) -> None:
+    """Ends the tree of `root`: TERM to the root, KILL to what is left after `patience` seconds.
+
+    The caller still has to reap the root itself; a zombie counts as ended.
+    """
+    members = tree(root)
+    _signal(members, signal.SIGTERM, only=root)
+    deadline = time.monotonic() + patience
+    while _alive(members) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    members = _alive(members + [s for s in tree(root) if s not in members])
+    _signal(members, signal.SIGKILL)
+
+
+def _alive(members: list[Stat]) -> list[Stat]:
+    now = {stat.pid: stat for stat in all_stats() if stat.state != "Z"}
+    return [s for s in members if s.pid in now and now[s.pid].started == s.started]
+
+
+def _signal(members: list[Stat], number: int, only: int | None = None) -> None:
+    for stat in _alive(members):
+        if only in (None, stat.pid):
+            try:
+                os.kill(stat.pid, number)
+            except ProcessLookupError:
+                continue

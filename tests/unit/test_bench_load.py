@@ -1,0 +1,251 @@
+"""The load harness counts and reports correctly: its parts that need no server and no wrk.
+
+A benchmark that is wrong misleads more than none, so: CPU of a tree never counts twice nor forgets
+reaped children, errors are refused, ratios come from within rounds.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # behind everything: the installed cyserve stays the one under test
+try:
+    from benchmarks.load import cases, instructions, measure, options, procs, report, wrk
+    from benchmarks.load.running import BenchError
+    from benchmarks.load.servers import SERVERS, Server
+finally:
+    sys.path.remove(str(ROOT))
+
+
+def stat(pid, parent, session=1, cpu=(0, 0, 0, 0), started=5, state="S"):
+    return procs.Stat(pid, state, parent, session, *cpu, started)
+
+
+def one_round(cpu_us, **more):
+    figures = {"rate": 10.0, "p50_us": 1000, "p99_us": 2000, "p999_us": 3000, "others": 0.1}
+    return {"cpu_us": cpu_us, **figures, **more}
+
+
+class TestProcesses:
+    def test_stat_line_with_a_command_full_of_traps(self):
+        line = (
+            "42 (a) b) (c) S 7 42 40 0 -1 4194304 1 2 3 4 "
+            "11 12 13 14 20 0 1 0 95304 3133440 384 18446744073709551615 1 2"
+        )
+        found = procs.parse_stat(line)
+        assert found == procs.Stat(42, "S", 7, 40, 11, 12, 13, 14, 95304)
+        assert found.cpu == 50
+
+    def test_our_own_stat(self):
+        found = procs.parse_stat(Path("/proc/self/stat").read_text())
+        assert (found.pid, found.parent, found.session) == (os.getpid(), os.getppid(), os.getsid(0))
+
+    def test_tree_is_descendants_and_session(self):
+        stats = [
+            stat(1, 0),
+            stat(10, 1, session=10),
+            stat(11, 10, session=10),
+            stat(12, 11, session=99),  # a descendant that left the session
+            stat(13, 1, session=10),  # an orphan that stayed in it
+            stat(20, 1, session=20),
+        ]
+        assert [s.pid for s in procs.select_tree(stats, 10)] == [10, 11, 12, 13]
+
+    def test_tree_of_a_root_that_is_gone(self):
+        assert procs.select_tree([stat(1, 0)], 10) == []
+
+    def test_cpu_of_reaped_children_counts(self):
+        child = "t = __import__('time').process_time\nwhile t() < 0.3: pass"
+        parent = (
+            "import subprocess, sys\n"
+            f"subprocess.run([sys.executable, '-c', {child!r}])\n"
+            "print('done', flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", parent],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout.readline() == b"done\n"
+            assert procs.tree_cpu(process.pid) >= 0.29
+            process.stdin.close()
+
+    def test_voluntary_switches_grow_by_sleeping(self):
+        before = procs.switches(os.getpid())
+        for _ in range(5):
+            time.sleep(0.001)
+        assert procs.switches(os.getpid()) >= before + 5
+
+    def test_stop_ends_a_tree_that_ignores_term(self):
+        child = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)\n"
+        parent = (
+            "import subprocess, sys, time\n"
+            f"child = subprocess.Popen([sys.executable, '-c', {child + 'time.sleep(60)'!r}])\n"
+            "print(child.pid, flush=True); child.wait()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True
+        ) as process:
+            said = {process.stdout.readline(), process.stdout.readline()}
+            assert b"1\n" in said
+            (child_pid,) = (int(line) for line in said - {b"1\n"})
+            procs.stop_tree(process.pid, patience=0.2)
+            assert process.wait() == -signal.SIGTERM
+        state = {s.pid: s.state for s in procs.all_stats()}
+        assert state.get(child_pid, "Z") == "Z"
+
+
+class TestWrk:
+    COUNTS = {
+        "requests": 5000,
+        "duration_us": 2_000_000,
+        "bytes": 1,
+        "p50_us": 100,
+        "p99_us": 200,
+        "p999_us": 300,
+    }
+    NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "status": 0, "timeout": 0}
+
+    def output(self, errors=None, **changes):
+        counts = {**self.COUNTS, **changes, "errors": {**self.NO_ERRORS, **(errors or {})}}
+        return "Running 2s test\n  5000 requests\n" + json.dumps(counts) + "\n"
+
+    def test_counts(self):
+        assert wrk.parse(self.output()) == {**self.COUNTS, "rate": 2500.0}
+
+    @pytest.mark.parametrize("kind", list(NO_ERRORS))
+    def test_any_error_is_refused(self, kind):
+        with pytest.raises(BenchError, match=f"'{kind}': 3"):
+            wrk.parse(self.output(errors={kind: 3}))
+
+    @pytest.mark.parametrize("text", ["", "unable to connect to 127.0.0.1\n"])
+    def test_no_result_is_refused(self, text):
+        with pytest.raises(BenchError, match="no result"):
+            wrk.parse(text)
+
+    def test_no_answer_is_refused(self):
+        with pytest.raises(BenchError, match="no answer"):
+            wrk.parse(self.output(requests=0))
+
+
+class TestCases:
+    def test_names_are_their_keys(self):
+        assert all(name == case.name for name, case in cases.CASES.items())
+
+    def test_request_bytes(self):
+        case = cases.Case("x", "x", method="POST", path="/p", headers=(("A", "b"),), body=3)
+        assert case.request("h:1") == (
+            b"POST /p HTTP/1.1\r\nHost: h:1\r\nA: b\r\nContent-Length: 3\r\n\r\nxxx"
+        )
+
+    def test_script_quotes_what_lua_would_read(self):
+        script = cases.Case("x", "x", headers=(("A", 'say "\\"'),), body=7).wrk_script()
+        assert r'wrk.headers["A"] = "say \"\\\""' in script
+        assert 'wrk.body = string.rep("x", 7)' in script
+
+    def test_close_and_browser_are_what_they_say(self):
+        assert b"\r\nConnection: close\r\n" in cases.CASES["hello-close"].request("h")
+        assert 600 < len(cases.CASES["browser"].request("127.0.0.1:8000")) < 900
+        assert cases.CASES["browser-close"].request("h").count(b"Connection: ") == 1
+
+
+class TestServers:
+    def test_command_line(self):
+        server = Server("s", "v", ("{python}", "{app}:{port}"), access_log=("--log", "{log}"))
+        values = {"python": "/py", "port": "80", "log": "/l"}
+        plain, logged = cases.CASES["hello"], cases.CASES["hello-log"]
+        assert server.command_line(plain, values) == ["/py", "hello:80"]
+        assert server.command_line(logged, values) == ["/py", "hello:80", "--log", "/l"]
+
+    def test_who_can_run_what(self):
+        limit, bjoern = SERVERS["limit"], SERVERS["bjoern"]
+        assert limit.can_run(cases.CASES["hello-close"])
+        assert not limit.can_run(cases.CASES["out-100k"])
+        assert not bjoern.can_run(cases.CASES["hello-log"])
+        assert SERVERS["gunicorn-sync"].can_run(cases.CASES["hello-log"])
+
+    def test_every_word_in_braces_is_known(self):
+        values = dict.fromkeys(("python", "port", "workers", "log", "tmp"), "1")
+        for server in SERVERS.values():
+            words = server.command_line(cases.CASES["hello"], values)
+            assert not [word for word in words if "{" in word]
+
+    @pytest.mark.parametrize("text", ["", "nobody", "bjoern,nobody@x"])
+    def test_unknown_names_are_refused(self, text):
+        with pytest.raises(BenchError, match="unknown"):
+            options.names(text, SERVERS)
+
+    def test_names(self):
+        assert options.names("bjoern, cyserve-sync@base", SERVERS) == [
+            "bjoern",
+            "cyserve-sync@base",
+        ]
+
+
+class TestAnswers:
+    def test_equal_answers_pass(self):
+        measure.check_answers({"a": (200, "text/plain", b"x"), "b": (200, "text/plain", b"x")})
+
+    def test_a_bad_status_is_refused(self):
+        with pytest.raises(BenchError, match="b answers 500"):
+            measure.check_answers({"a": (200, "t", b"x"), "b": (500, "t", b"x")})
+
+    @pytest.mark.parametrize("other", [(200, "t", b"xy"), (200, "text/html", b"x")])
+    def test_different_answers_are_refused(self, other):
+        with pytest.raises(BenchError, match="answers differ: b"):
+            measure.check_answers({"a": (200, "t", b"x"), "b": other})
+
+
+class TestReport:
+    RESULT = {
+        "case": "hello",
+        "title": "hello, keep-alive",
+        "rounds": {
+            # The machine was slow in the second round: both suffer, the ratio does not.
+            "a": [one_round(10.0), one_round(40.0), one_round(12.0)],
+            "b": [one_round(5.0), one_round(20.0), one_round(5.5)],
+        },
+        "refused": {"c": "wrk saw errors: {'read': 1} in 5 requests\nmore"},
+    }
+
+    def test_medians_and_ratios_within_rounds(self):
+        summary = report.summarise(self.RESULT, "a")
+        assert summary["a"]["cpu_us"] == 12.0
+        assert summary["a"]["ratio"] == 1.0
+        assert summary["b"]["ratio"] == 0.5
+        assert (summary["b"]["cpu_low"], summary["b"]["cpu_high"]) == (5.0, 20.0)
+
+    def test_no_base_no_ratio(self):
+        assert "ratio" not in report.summarise(self.RESULT, "c")["a"]
+
+    def test_table(self):
+        assert report.table(["server", "n"], [["a", "1"], ["long name", "1234"]]) == [
+            "| server    |    n |",
+            "| --------- | ---: |",
+            "| a         |    1 |",
+            "| long name | 1234 |",
+        ]
+
+    def test_markdown(self):
+        text = report.markdown({"machine": "m"}, [self.RESULT], "a")
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        assert lines[0] == "- machine: m"
+        assert "| b | 5.50 |" in lines  # overview
+        assert "| c | |" in lines
+        assert "| b | 5.50 | 5.00-20.0 | 0.50 | 10 | 1.00 | 2.00 |" in lines
+        assert "c: no figure, wrk saw errors: {'read': 1} in 5 requests" in lines
+        assert "Other processes took 10% of the server's core meanwhile." in lines
+
+
+def test_total_of_a_callgrind_part():
+    assert instructions.part_total("fn=(1)\n0 5\n\ntotals: 265717\n") == 265717
+    with pytest.raises(BenchError, match="without totals"):
+        instructions.part_total("version: 1\n")
