@@ -420,7 +420,7 @@ cdef class RequestHead:
                 if span.field != NULL:
                     key = <object> span.field.key
                 else:
-                    key = _grammar.environ_key(self.name_of(span))
+                    key = "HTTP_" + self.name_of(span).replace("-", "_")
                 repeated = add_field(environ, repeated, key, self.value_of(span))
         else:
             for name, value in self.fields_list:
