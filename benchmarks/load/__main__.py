@@ -30,7 +30,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=int, default=3, help="length of a measured window")
     made.add_argument("--connections", type=int, default=32, help="open at a time")
     made.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
-    made.add_argument("--table", action="store_true", help="print Markdown (default without --out)")
+    made.add_argument(
+        "--table", action="store_true", help="print Markdown (default without --out and --into)"
+    )
+    made.add_argument(
+        "--into", type=Path, metavar="PAGE", help="put the Markdown between the marks of this page"
+    )
     options.add_arguments(made)
     return made
 
@@ -60,8 +65,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         saved = {"about": about, "base": base, "commands": commands(entries), "results": results}
         args.out.write_text(json.dumps(saved, indent=1) + "\n")
-    if args.table or not args.out:
-        print(report.markdown(about, results, base), end="")
+    text = report.markdown(about, results, base)
+    if args.into:
+        args.into.write_text(report.into_page(args.into.read_text(), text))
+    if args.table or not (args.out or args.into):
+        print(text, end="")
     return 1 if any(result["refused"] for result in results) else 0
 
 

@@ -10,6 +10,10 @@ from typing import Any
 
 Result = dict[str, Any]
 
+# A page keeps the report between these.
+BEGIN = "<!-- benchmarks.load: begin -->"
+END = "<!-- benchmarks.load: end -->"
+
 
 def summarise(result: Result, base: str) -> dict[str, dict[str, float]]:
     """Per server: medians of cpu_us, rate, p50_us, p99_us, p999_us; cpu_low, cpu_high; `ratio`.
@@ -41,6 +45,15 @@ def markdown(about: dict[str, str], results: Sequence[Result], base: str) -> str
     for result in results:
         lines += ["", f"### {result['title']}", "", *case_table(result, base)]
     return "\n".join(lines) + "\n"
+
+
+def into_page(page: str, report: str) -> str:
+    """The page with the text between its two marks replaced; ValueError when they are missing."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"no {BEGIN} ... {END} in the page")
+    return f"{before}{begin}\n{report}{end}{after}"
 
 
 def overview(results: Sequence[Result]) -> list[str]:

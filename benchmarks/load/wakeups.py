@@ -99,14 +99,18 @@ def run(args: argparse.Namespace) -> int:
                 raise BenchError(f"{name} has no workers to count")
             with _running(entry, args.workers, core, Path(directory)) as server:
                 seen = herd(server, args.connections)
-            herds.append(
-                [name, f"{seen.processes:.2f}", f"{seen.wakeups:.2f}", f"{seen.background:.2f}"]
+            figures = (
+                seen.processes,
+                seen.wakeups,
+                seen.background,
+                seen.wakeups - seen.background,
             )
+            herds.append([name, *(f"{figure:.2f}" for figure in figures)])
             with _running(entry, args.idle_workers, core, Path(directory)) as server:
                 (_, master), *workers = idling(server, args.idle_seconds)
             idles.append([name, f"{master:.2f}", " ".join(f"{rate:.2f}" for _, rate in workers)])
     print(f"One connection, {args.workers} idle workers (means over {args.connections}):\n")
-    head = ["server", "processes woken", "wake-ups", "of these by the clock"]
+    head = ["server", "processes woken", "wake-ups", "of these by the clock", "by the connection"]
     print("\n".join(table(head, herds)))
     print(f"\nIdle for {args.idle_seconds:g} s, wake-ups per second:\n")
     print("\n".join(table(["server", "master", "each worker"], idles)))

@@ -244,6 +244,14 @@ class TestReport:
         assert "c: no figure, wrk saw errors: {'read': 1} in 5 requests" in lines
         assert "Other processes took 10% of the server's core meanwhile." in lines
 
+    def test_into_page(self):
+        page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n"
+        new = report.into_page(page, "new\n")
+        assert new == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow\n"
+        assert report.into_page(new, "new\n") == new
+        with pytest.raises(ValueError, match="begin"):
+            report.into_page("no marks\n", "new\n")
+
 
 def test_total_of_a_callgrind_part():
     assert instructions.part_total("fn=(1)\n0 5\n\ntotals: 265717\n") == 265717
