@@ -164,7 +164,8 @@ def server_environment(extra: Mapping[str, str | None], kernel: str | None) -> d
     spec = importlib.util.find_spec("cyserve")
     if spec is not None and spec.origin is not None and not is_oracle():
         path.append(str(Path(spec.origin).parent.parent))  # the very package that the tests import
-    env["PYTHONPATH"] = os.pathsep.join(path)
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    env["PYTHONPATH"] = os.pathsep.join([*path, *(os.path.abspath(p) for p in given if p)])
     if kernel is not None:
         env["CYSERVE_NO_EXTENSIONS"] = "1" if kernel == "pure" else "0"
         env["CYSERVE_REQUIRE_EXTENSIONS"] = "1" if kernel == "compiled" else "0"

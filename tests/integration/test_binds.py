@@ -138,14 +138,6 @@ def test_reuse_port(start_server, workers):
     assert server.stop() == 0
 
 
-def test_a_busy_port(start_server, listener):
-    host, port = listener.getsockname()
-    server = start_server(bind=f"{host}:{port}", wait=False)
-    assert server.wait_exit() == 1
-    assert f"Connection in use: ('{host}', {port})" in server.log_text()
-    assert "Traceback" not in server.log_text()
-
-
 def test_a_bad_address(start_server):
     server = start_server(bind="127.0.0.1:http", wait=False)
     assert server.wait_exit() == 1

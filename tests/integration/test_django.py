@@ -6,14 +6,13 @@ apps/django_views.py.
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from email.message import Message
 
 import pytest
 from deployment import Browser, hey, nginx
-from harness import APPS, differs, missing
+from harness import differs, missing, server_environment
 
 CONTENT = bytes(range(256)) * 16384  # 4 MB
 
@@ -24,7 +23,7 @@ def manage(directory, *args, **env):
         cwd=directory,
         check=True,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(APPS), **env},
+        env={**server_environment({}, None), **env},
     )
 
 
