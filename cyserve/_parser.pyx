@@ -453,8 +453,8 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     """
     cdef RequestHead head = None
     cdef Py_ssize_t size = buffer.end - buffer.start
-    cdef bint untouched = not buffer.scanned and size <= MAX_HEAD
-    if untouched:
+    cdef bint untouched = not buffer.scanned and 0 < size <= MAX_HEAD
+    if untouched and memchr(buffer.data + buffer.start, c"\n", size) != NULL:
         # Most heads come whole and are good: read before searching for what may be wrong.
         head = read_good_head(buffer, rules, size)
         if head is not None:
