@@ -7,11 +7,10 @@ Rules of this file
 - Non-blocking system calls keep the GIL: they cannot block, and giving it up costs a hand-over.
 - Every pointer walks between a start and an end; compare before you read.
 - `_pyio.py` is the reference. Change both or neither.
-It is over 500 lines because three small classes of C and their docstrings take that; a fourth
-class does not belong here.
+Over 500 lines because three small classes of C and their docstrings take that.
 """
 
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
@@ -19,9 +18,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_DATA, PyUnicode_DecodeLatin1
+from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_DATA
 from cpython.unicode cimport PyUnicode_FromObject, PyUnicode_GET_LENGTH, PyUnicode_KIND
 cimport cython
+
+from cyserve._bytes cimport is_blank, is_word, latin1, value_end
+
+import socket
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
@@ -32,7 +35,24 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0    /* macOS: Python ignores SIGPIPE anyway */
     #endif
+    #include <fcntl.h>
+    #ifdef __APPLE__
+    #define SOCK_NONBLOCK 1
+    #define SOCK_CLOEXEC 2
+    static int accept4(int fd, struct sockaddr *name, socklen_t *size, int flags) {
+        int taken = accept(fd, name, size);
+        if (taken >= 0) {
+            fcntl(taken, F_SETFD, FD_CLOEXEC);
+            fcntl(taken, F_SETFL, O_NONBLOCK);
+        }
+        return taken;
+    }
+    #endif
     """
+    ctypedef struct sockaddr "struct sockaddr":
+        pass
+    int accept4(int fd, sockaddr *name, unsigned int *size, int flags)
+    int SOCK_NONBLOCK, SOCK_CLOEXEC
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
     ssize_t send(int fd, const void *buffer, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
@@ -44,23 +64,21 @@ cdef extern from *:
         iovec *msg_iov
         size_t msg_iovlen
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
+
+cdef object STREAM = int(socket.SOCK_STREAM)   # an enum member would cost more
 
 cdef enum:
     SMALL = 256         # bytes of response fields that need no memory of their own
     VECTORS = 64        # pieces given to one system call
     LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
 
-cdef unsigned long long ONES = 0x0101010101010101
-
 # -- tables, built once from the grammar ---------------------------------------------------------
 
 cdef unsigned char not_token[256]   # 1: the byte may not occur
-cdef unsigned char not_value[256]
 
 cdef struct KnownField:
     const char *name                # lower case
-    Py_ssize_t size
     int kind
 
 cdef list NAMES = [name.encode() for name in _grammar.RESPONSE_FIELDS]  # keeps them alive
@@ -78,19 +96,37 @@ cdef int build_tables() except -1:
     cdef int byte
     for byte in range(256):
         not_token[byte] = byte not in _grammar.TOKEN
-        not_value[byte] = byte not in _grammar.VALUE
-        if not_value[byte] and byte >= 0x20 and byte != 0x7F:
-            raise ImportError("_grammar.VALUE forbids what plain_start passes")
     for name, kind in zip(NAMES, _grammar.RESPONSE_FIELDS.values()):
         if known_count == 16 or len(name) > 31:
             raise ImportError("_grammar.RESPONSE_FIELDS has outgrown its table")
-        known[known_count] = KnownField(<bytes> name, len(name), kind)
+        known[known_count] = KnownField(<bytes> name, kind)
         known_count += 1
         known_sizes |= 1U << len(name)
     return 0
 
 
 build_tables()
+
+
+def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
+    """Take a connection from the listening non-blocking socket `fd` of this address family.
+
+    Returns the client's socket, in non-blocking mode, and its peer's address;
+    None if nobody waits. Raises OSError as accept(2) does.
+    """
+    cdef int listener = fd
+    cdef int taken = -1
+    while taken < 0:
+        taken = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if taken < 0 and errno == EAGAIN:
+            return None
+        if taken < 0 and errno != EINTR and errno != ECONNABORTED:
+            PyErr_SetFromErrno(OSError)
+    client = socket.socket(family, STREAM, 0, taken)
+    try:
+        return client, client.getpeername()
+    except OSError:   # it has gone already
+        return client, ("", 0) if family != socket.AF_UNIX else ""
 
 
 cdef class InputBuffer:
@@ -182,13 +218,6 @@ cdef class InputBuffer:
         self.consume(size)
         return taken
 
-    def take_line(self, Py_ssize_t size) -> bytes:
-        """Consume and return up to `size` bytes, but not beyond the first LF."""
-        size = max(0, min(size, self.end - self.start))
-        cdef char *first = self.data + self.start
-        cdef char *newline = <char *> memchr(first, c"\n", size) if size else NULL
-        return self.take(newline - first + 1 if newline != NULL else size)
-
     def skip(self, Py_ssize_t size) -> int:
         """Consume up to `size` bytes unseen and return how many they were."""
         size = max(0, min(size, self.end - self.start))
@@ -212,40 +241,14 @@ cdef inline bint has_forbidden(const unsigned char *text, Py_ssize_t size,
     return bad != 0
 
 
-cdef inline Py_ssize_t plain_start(const unsigned char *text, Py_ssize_t size) noexcept nogil:
-    """How many bytes, in steps of 8, can be seen at once to have no control byte among them."""
-    cdef unsigned long long turned, word = 0
-    cdef Py_ssize_t place = 0
-    while size - place >= 8:
-        memcpy(&word, text + place, 8)
-        turned = word ^ (0x7F * ONES)               # DEL becomes 0
-        if (((word - 0x20 * ONES) & ~word) | ((turned - ONES) & ~turned)) & (0x80 * ONES):
-            break
-        place += 8
-    return place
-
-
-cdef inline bint same(const char *text, const char *lower, Py_ssize_t size) noexcept nogil:
-    """Compare without case. Exact if both are tokens, or `lower` consists of letters."""
-    cdef Py_ssize_t place
-    for place in range(size):
-        if (text[place] | 0x20) != lower[place]:
-            return False
-    return True
-
-
 cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
     """What _grammar.RESPONSE_FIELDS says about a field; 0 if it is not among them."""
     cdef Py_ssize_t place
     if size < 32 and known_sizes >> size & 1:
         for place in range(known_count):
-            if known[place].size == size and same(name, known[place].name, size):
+            if is_word(name, size, known[place].name):
                 return known[place].kind
     return 0
-
-
-cdef inline bint is_blank(char byte) noexcept nogil:
-    return byte == c" " or byte == c"\t"
 
 
 cdef inline char *put(char *to, const void *data, Py_ssize_t size) noexcept nogil:
@@ -261,10 +264,6 @@ cdef inline int need_bytes(given) except -1:
     if not isinstance(given, bytes):
         raise TypeError(f"bytes expected, not {type(given).__name__}")
     return 0
-
-
-cdef inline str latin1(const char *text, Py_ssize_t size):
-    return PyUnicode_DecodeLatin1(<char *> text, size, NULL)
 
 
 @cython.freelist(8)
@@ -351,8 +350,9 @@ cdef class ResponseHead:
     cdef bint take_status(self, status) except -1:
         cdef Py_ssize_t size = PyUnicode_GET_LENGTH(status)
         cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(status)
-        cdef Py_ssize_t place
-        cdef int code = 0
+        cdef const char *end = <const char *> text + size
+        cdef bint high
+        cdef int place, code = 0
         if PyUnicode_KIND(status) != PyUnicode_1BYTE_KIND or size < 3:
             return False
         for place in range(3):
@@ -361,9 +361,8 @@ cdef class ResponseHead:
             code = 10 * code + text[place] - c"0"
         if size > 3 and text[3] != c" ":
             return False
-        for place in range(3, size):
-            if not_value[text[place]]:
-                return False
+        if value_end(<const char *> text + 3, end, &high) != end:
+            return False
         self.status = PyUnicode_FromObject(status)
         self.status_code = code
         return True
@@ -407,8 +406,9 @@ cdef class ResponseHead:
             value_size -= 1
         while value_size and is_blank(text[value_size - 1]):
             value_size -= 1
-        cdef Py_ssize_t plain = plain_start(text, value_size)
-        if has_forbidden(text + plain, value_size - plain, not_value):
+        cdef const char *end = <const char *> text + value_size
+        cdef bint high
+        if value_end(<const char *> text, end, &high) != end:
             raise InvalidResponseHeader(repr(name))
         cdef Py_ssize_t line_size = name_size + 2 + value_size + 2
         self.reserve(line_size)
@@ -443,7 +443,7 @@ cdef class ResponseHead:
         if kind == CONTENT_LENGTH:
             return self.keep_length(text, size, line_size)
         if kind == UPGRADE:
-            return size == 9 and same(text, b"websocket", 9)
+            return is_word(text, size, b"websocket")
         if kind == CONNECTION:
             upgrade, close = _grammar.response_options(latin1(text, size))
             self.asked_upgrade |= <bint> upgrade

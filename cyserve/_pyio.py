@@ -10,8 +10,10 @@ Rules of this file
 
 import os
 import re
+import socket
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import (
@@ -24,7 +26,7 @@ from cyserve._grammar import (
     response_options,
 )
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
 
 
 def _class(allowed: bytes) -> str:
@@ -37,6 +39,31 @@ _value = re.compile(_class(VALUE) + "*").fullmatch
 _digits = re.compile("[0-9]{1,18}").fullmatch
 
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
+
+
+def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
+    """Take a connection from the listening non-blocking socket `fd` of this address family.
+
+    Returns the client's socket, in non-blocking mode, and its peer's address;
+    None if nobody waits. Raises OSError as accept(2) does.
+    """
+    listener = socket.socket(family, socket.SOCK_STREAM, 0, fd)
+    try:
+        while True:
+            try:
+                client = listener.accept()[0]
+                break
+            except BlockingIOError:
+                return None
+            except ConnectionAbortedError:
+                continue
+    finally:
+        listener.detach()
+    client.setblocking(False)
+    try:
+        return client, client.getpeername()
+    except OSError:  # it has gone already
+        return client, ("", 0) if family != socket.AF_UNIX else ""
 
 
 class InputBuffer:
@@ -82,12 +109,6 @@ class InputBuffer:
         taken = self.peek(size)
         self.skip(size)
         return taken
-
-    def take_line(self, size: int) -> bytes:
-        """Consume and return up to `size` bytes, but not beyond the first LF."""
-        size = max(0, size)
-        newline = self.data.find(b"\n", 0, size)
-        return self.take(size if newline < 0 else newline + 1)
 
     def skip(self, size: int) -> int:
         """Consume up to `size` bytes unseen and return how many they were."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from cyserve import _accel
 from cyserve.http.connection import CLOSED, MORE, READY, Connection, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, PollWaiter
@@ -129,24 +130,24 @@ class ConnectionLoop:
 
     def _accept(self, endpoint: Endpoint, most: int) -> None:
         """Take new connections; each is served at once if its request is already there."""
-        accept = endpoint.listener.sock.accept
+        accept = _accel.io.accept
+        listener = endpoint.listener.sock
+        fd, family = listener.fileno(), int(listener.family)
         for _ in range(most):
             if len(self.connections) >= self.max_connections:
                 self._pause_accepting()
                 return
             try:
-                sock, address = accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionAbortedError:
-                continue
+                accepted = accept(fd, family)
             except OSError as exc:
                 if exc.errno not in _NO_RESOURCES:
                     raise
                 self.log.error("Cannot accept connections for now: %s", exc)
                 self._pause_accepting()
                 return
-            sock.setblocking(False)
+            if accepted is None:
+                return
+            sock, address = accepted
             transport = PlainTransport(sock, self.waiter)
             connection = Connection(transport, address, endpoint, self.context)
             connection.deadline = self.now + self.header_timeout

@@ -42,7 +42,11 @@ def documentation(thing: Any, name: str) -> str:
 
 class TestSurface:
     def test_modules(self) -> None:
-        assert set(_io.__all__) == set(_pyio.__all__) == set(CLASSES)
+        assert set(_io.__all__) == set(_pyio.__all__) == {*CLASSES, "accept"}
+
+    def test_accept(self) -> None:
+        assert parameters(_io.accept) == parameters(_pyio.accept)
+        assert documentation(_io.accept, "accept") == inspect.getdoc(_pyio.accept)
 
     @pytest.mark.parametrize("name", CLASSES)
     def test_names(self, name: str) -> None:

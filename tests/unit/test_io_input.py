@@ -74,17 +74,6 @@ class TestFill:
         assert bytes(taken) + buffer.take(len(buffer)) == sent
 
 
-def test_lines(io: ModuleType) -> None:
-    buffer = io.InputBuffer(b"one\ntwo\r\n\nrest")
-    assert buffer.take_line(99) == b"one\n"
-    assert buffer.take_line(2) == b"tw"
-    assert buffer.take_line(0) == b""
-    assert buffer.take_line(3) == b"o\r\n"
-    assert buffer.take_line(99) == b"\n"
-    assert buffer.take_line(99) == b"rest"
-    assert buffer.take_line(99) == b""
-
-
 def test_scanned_starts_anew_behind_what_is_consumed(io: ModuleType, parser: ModuleType) -> None:
     buffer = io.InputBuffer(b"GET / HTTP/1.1\r\nHost: a")
     assert parser.parse_head(buffer, parser.HeadRules()) is None
@@ -115,7 +104,7 @@ def test_text_is_refused(io: ModuleType) -> None:
 sizes = st.integers(-2, 40) | st.sampled_from([-(2**40), 2**40])
 steps = st.one_of(
     st.tuples(st.just("feed"), st.binary(max_size=60).map(lambda data: data.replace(b"a", b"\n"))),
-    st.tuples(st.sampled_from(["peek", "take", "take_line", "skip"]), sizes),
+    st.tuples(st.sampled_from(["peek", "take", "skip"]), sizes),
     st.tuples(st.just("release")),
 )
 
@@ -131,8 +120,6 @@ def test_against_a_model(io: ModuleType, script: list[tuple[Any, ...]]) -> None:
         elif name != "release":
             size = max(0, given_args[0])
             front = model[:size]
-            if name == "take_line" and b"\n" in front:
-                front = front[: front.index(b"\n") + 1]
             assert result == (len(front) if name == "skip" else front)
             if name != "peek":
                 model = model[len(front) :]

@@ -65,7 +65,7 @@ BODIES = {
     theirs.send(data)
     buffer = io.InputBuffer(data)
     buffer.fill(ours.fileno(), 20_000)
-    buffer.take_line(5000)
+    buffer.take(500)
     buffer.peek(5000)
     buffer.feed(data)
 """,

@@ -1,0 +1,65 @@
+"""accept: the client's socket and address, by every family, and when there is nobody."""
+
+import os
+import socket
+
+import pytest
+
+
+def listening(family, address):
+    listener = socket.socket(family)
+    listener.bind(address)
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+
+
+@pytest.fixture(params=["inet", "inet6", "unix"])
+def listener(request, tmp_path):
+    if request.param == "unix":
+        made = listening(socket.AF_UNIX, str(tmp_path / "s"))
+    elif request.param == "inet6":
+        try:
+            made = listening(socket.AF_INET6, ("::1", 0))
+        except OSError as exc:
+            pytest.skip(f"no IPv6 here: {exc}")
+    else:
+        made = listening(socket.AF_INET, ("127.0.0.1", 0))
+    with made:
+        yield made
+
+
+def test_socket_and_address(io, listener):
+    with socket.socket(listener.family) as client:
+        client.connect(listener.getsockname())
+        taken, address = io.accept(listener.fileno(), int(listener.family))
+        with taken:
+            assert address == client.getsockname()
+            assert taken.family == listener.family
+            assert taken.type == socket.SOCK_STREAM
+            assert not os.get_blocking(taken.fileno())
+            assert not taken.get_inheritable()
+            client.sendall(b"x")
+            taken.settimeout(5)
+            assert taken.recv(1) == b"x"
+
+
+def test_nobody_waits(io, listener):
+    assert io.accept(listener.fileno(), int(listener.family)) is None
+
+
+def test_a_client_that_has_gone(io, listener):
+    client = socket.socket(listener.family)
+    client.connect(listener.getsockname())
+    if listener.family != socket.AF_UNIX:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    taken = io.accept(listener.fileno(), int(listener.family))
+    if taken is not None:
+        taken[0].close()
+
+
+def test_errors_are_raised(io):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(OSError, match="Invalid argument"):
+        io.accept(ours.fileno(), int(socket.AF_UNIX))
