@@ -5,7 +5,7 @@ cdef class InputBuffer:
     cdef Py_ssize_t start       # first byte not yet consumed
     cdef Py_ssize_t end         # one past the last byte received
     cdef Py_ssize_t capacity
-    cdef readonly Py_ssize_t scanned   # bytes after `start` already searched for the end of a line or head
+    cdef readonly Py_ssize_t scanned   # bytes after `start` searched for the end of a line or head
 
     cdef int reserve(self, Py_ssize_t room) except -1
     cdef void consume(self, Py_ssize_t size) noexcept
