@@ -73,8 +73,8 @@ class ConnectionLoop:
 
     def _turn(self) -> None:
         """Wait for events, at most until the next tick, and act on them."""
-        wait = 0.0 if self.runnable else max(0.0, self.next_tick - self.now)
-        events = self.poller.poll(min(wait, TICK))
+        wait = self.next_tick - self.now
+        events = self.poller.poll(0.0 if self.runnable or wait < 0.0 else wait)
         self.now = time.monotonic()
         if self.now >= self.next_tick:
             self._tick()
@@ -86,7 +86,12 @@ class ConnectionLoop:
         for fd, _ in events:
             watched = self.connections.get(fd)
             if watched is not None:
-                self._on_event(watched)
+                if watched.interest == WRITE:
+                    self._continue_sending(watched)
+                elif watched.lingering:
+                    self._linger(watched)
+                else:
+                    self._act(watched, watched.receive())
             elif fd in self.endpoints:
                 accept.append(fd)
             elif fd == self.worker.PIPE[0]:
@@ -154,14 +159,6 @@ class ConnectionLoop:
             self._act(connection, connection.receive())
 
     # -- one connection --
-
-    def _on_event(self, connection: Connection) -> None:
-        if connection.interest == WRITE:
-            self._continue_sending(connection)
-        elif connection.lingering:
-            self._linger(connection)
-        else:
-            self._act(connection, connection.receive())
 
     def _act(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
