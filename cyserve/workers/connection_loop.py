@@ -133,12 +133,17 @@ class ConnectionLoop:
             for fd in self.endpoints:
                 self.poller.unregister(fd)
 
-    def _accept(self, endpoint: Endpoint, most: int) -> None:
-        """Take new connections; each is served at once if its request is already there."""
+    def _accept(self, endpoint: Endpoint, most: int, *, stopping: bool = False) -> None:
+        """Take new connections; each is served at once if its request is already there.
+
+        most: how many; stopping: also when one of them was the worker's last (max_requests).
+        """
         accept = _accel.io.accept
         listener = endpoint.listener.sock
         fd, family = listener.fileno(), int(listener.family)
         for _ in range(most):
+            if not (self.worker.alive or stopping):
+                return
             if len(self.connections) >= self.max_connections:
                 self._pause_accepting()
                 return
@@ -287,7 +292,7 @@ class ConnectionLoop:
         """
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()
-            self._accept(endpoint, queued if queued >= 0 else ACCEPT_BATCH)
+            self._accept(endpoint, queued if queued >= 0 else ACCEPT_BATCH, stopping=True)
         self._pause_accepting()
         for listener in self.worker.sockets:
             listener.close()

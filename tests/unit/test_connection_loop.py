@@ -271,6 +271,23 @@ def test_a_worker_that_stops_serves_what_has_begun(serve):
     assert not worker.thread.is_alive()
 
 
+def test_a_worker_at_its_last_request_takes_no_more_than_was_queued(serve):
+    served = []
+
+    def app(environ, start_response):
+        served.append(environ["PATH_INFO"])
+        worker.alive = len(served) < 2
+        return hello(environ, start_response)
+
+    worker = serve(app)
+    clients = [worker.client(GET) for _ in range(10)]
+    worker.sockets[0].queued = 3  # as if the others had come later
+    worker.start()
+    worker.thread.join(20)
+    assert len(served) == 2 + 3
+    del clients
+
+
 def test_a_client_that_resets_is_forgotten(serve):
     worker = serve(hello).start()
     for sent in (b"", GET[:5], GET):
