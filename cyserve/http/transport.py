@@ -29,29 +29,37 @@ class Waiter(Protocol):
 class PollWaiter:
     """Waits with poll(2), waking once a second to tell the master that the worker lives.
 
-    notify: called at least once a second while waiting.
+    notify: called at least once a second while waiting; total: seconds that all waits together may
+    take until `restart`, so that a client that trickles cannot hold the thread for ever.
     """
 
-    def __init__(self, notify: Callable[[], None]) -> None:
+    def __init__(self, notify: Callable[[], None], total: float = float("inf")) -> None:
         self.notify = notify
+        self.total = total
+        self.left = total
+
+    def restart(self) -> None:
+        """Begin to count anew: another request."""
+        self.left = self.total
 
     def readable(self, fd: int, seconds: float) -> bool:
-        return self._wait(fd, select.POLLIN, seconds)
+        return self._wait(fd, select.POLLIN, min(seconds, self.left))
 
     def writable(self, fd: int, seconds: float) -> bool:
-        return self._wait(fd, select.POLLOUT, seconds)
+        return self._wait(fd, select.POLLOUT, min(seconds, self.left))
 
     def _wait(self, fd: int, event: int, seconds: float) -> bool:
         poll = select.poll()
         poll.register(fd, event)
-        deadline = time.monotonic() + seconds
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            if poll.poll(min(left, 1.0) * 1000):
-                return True
-            self.notify()
+        now = start = time.monotonic()
+        ready: list[tuple[int, int]] = []
+        while not ready and now - start < seconds:
+            ready = poll.poll(min(start + seconds - now, 1.0) * 1000)
+            now = time.monotonic()
+            if not ready:
+                self.notify()
+        self.left -= now - start
+        return bool(ready)
 
 
 class PlainTransport:

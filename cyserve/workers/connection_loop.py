@@ -43,7 +43,7 @@ class ConnectionLoop:
         self.log = worker.log
         self.serve = serve
         self.context = Context(cfg, worker.log)
-        self.waiter = PollWaiter(worker.notify)
+        self.waiter = PollWaiter(worker.notify, total=cfg.timeout or float("inf"))
         self.header_timeout: float = cfg.client_header_timeout
         self.body_timeout: float = cfg.client_body_timeout
         self.send_timeout: float = cfg.send_timeout

@@ -18,10 +18,16 @@ class SyncWorker(Worker):
 
     def run(self) -> None:
         self.cycle = Cycle(self, keep_alive=False)
-        ConnectionLoop(self, self.serve).run()
+        self.loop = ConnectionLoop(self, self.serve)
+        self.loop.run()
 
     def serve(self, connection: Connection) -> None:
-        """Run the gathered request of a connection."""
+        """Run the gathered request of a connection.
+
+        It may wait for its client for `timeout` seconds in all: where gunicorn's master would kill
+        the worker for the sake of the next client, ours gives up the slow one.
+        """
+        self.loop.waiter.restart()
         self.handle_request(
             connection.endpoint.listener,
             connection.request,

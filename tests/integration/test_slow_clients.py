@@ -101,6 +101,26 @@ def test_client_body_timeout_while_the_application_reads(start_server):
     assert server.request("/events").body == b'["called", "OSError"]'
 
 
+@differs("its master kills the worker")
+def test_a_large_upload_that_trickles_costs_its_client_not_the_worker(start_server):
+    server = start_server("requests_app:app", "--timeout", "2")
+    workers = server.worker_pids()
+    raw = request_bytes("/record-read", "POST", body=b"x" * 300_000)
+    with server.connect().send(raw[:100_000]) as client:
+        client.sock.settimeout(0.1)
+        for _ in range(300):
+            try:
+                if client.sock.recv(1, socket.MSG_PEEK):
+                    break
+            except TimeoutError:
+                client.send(b"x")
+        client.sock.settimeout(10)
+        assert client.read_response().status == 408
+    assert server.request("/ok").status == 200
+    assert server.worker_pids() == workers
+    assert "WORKER TIMEOUT" not in server.log_text()
+
+
 @differs("has no such setting")
 @pytest.mark.parametrize("target", ["/big-item", "/closing-endless"])
 def test_a_client_that_stops_reading_is_left_after_send_timeout(start_server, target):
