@@ -114,6 +114,8 @@ def stop_tree(root: int, patience: float = 10.0) -> None:
         time.sleep(0.02)
     members = _alive(members + [s for s in tree(root) if s not in members])
     _signal(members, signal.SIGKILL)
+    while _alive(members):  # the kernel takes a moment
+        time.sleep(0.001)
 
 
 def _alive(members: list[Stat]) -> list[Stat]:
