@@ -351,7 +351,7 @@ cdef class ResponseHead:
         cdef Py_ssize_t size = PyUnicode_GET_LENGTH(status)
         cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(status)
         cdef const char *end = <const char *> text + size
-        cdef bint high
+        cdef bint high = False
         cdef int place, code = 0
         if PyUnicode_KIND(status) != PyUnicode_1BYTE_KIND or size < 3:
             return False
@@ -407,7 +407,7 @@ cdef class ResponseHead:
         while value_size and is_blank(text[value_size - 1]):
             value_size -= 1
         cdef const char *end = <const char *> text + value_size
-        cdef bint high
+        cdef bint high = False
         if value_end(<const char *> text, end, &high) != end:
             raise InvalidResponseHeader(repr(name))
         cdef Py_ssize_t line_size = name_size + 2 + value_size + 2
