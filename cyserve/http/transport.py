@@ -5,6 +5,7 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
+import errno
 import os
 import select
 import socket
@@ -27,13 +28,14 @@ class Waiter(Protocol):
 
 
 class PollWaiter:
-    """Waits with poll(2), waking once a second to tell the master that the worker lives.
+    """Waits with poll(2), waking now and then to tell the master that the worker lives.
 
-    notify: called at least once a second while waiting.
+    notify: called while waiting, every `interval` seconds.
     """
 
-    def __init__(self, notify: Callable[[], None]) -> None:
+    def __init__(self, notify: Callable[[], None], interval: float = 1.0) -> None:
         self.notify = notify
+        self.interval = interval
 
     def readable(self, fd: int, seconds: float) -> bool:
         return self._wait(fd, select.POLLIN, seconds)
@@ -49,7 +51,7 @@ class PollWaiter:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            if poll.poll(min(left, 1.0) * 1000):
+            if poll.poll(min(left, self.interval) * 1000):
                 return True
             self.notify()
 
@@ -99,6 +101,7 @@ class PlainTransport:
         while pending > HIGH_WATER:
             if not self.waiter.writable(self.fd, seconds):
                 self.broken = True
+                self.discard()  # else the loop would give it as much time again
                 raise TimeoutError("the client did not read the response in time")
             pending = self.flush()
 
@@ -145,6 +148,13 @@ class PlainTransport:
     def close(self) -> None:
         self.discard()
         self.sock.close()
+        # Its number goes to the next connection; an application may have kept `wsgi.input`.
+        self.fd = -1
+        self.fill = _closed
+
+
+def _closed(size: int) -> int:
+    raise OSError(errno.EBADF, "the connection is closed")
 
 
 class _FileTail:
