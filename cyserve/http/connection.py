@@ -61,6 +61,7 @@ class Connection:
         "requests",
         "template",
         "transport",
+        "unread",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class Connection:
         self.requests = 0
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
+        self.unread = False  # the client may still be sending a body that nobody wants
         self._trusted: bool | None = None
         # For the loop: what it watches this connection for, and until when (monotonic seconds).
         self.interest = 0
@@ -161,6 +163,7 @@ class Connection:
         """Log a request that cannot be served and queue the error response; ends REFUSED."""
         self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
         self.keep = False
+        self.unread = self.request is not None
         self.transport.output.write(response_for(exc))
         self.transport.waiting = len(self.transport.output)
         return REFUSED
@@ -175,19 +178,23 @@ class Connection:
         """Called after the response: settle whether the connection can carry another request."""
         body = self.request.body if self.request is not None else NO_BODY
         self.request = None
-        if body is not NO_BODY and self.keep:
-            self.keep = not body.failed and body.reader.skip_received()
+        if body is not NO_BODY:
+            try:
+                self.unread = body.failed or not body.reader.skip_received()
+            except ParseException:
+                self.unread = True
+            self.keep = self.keep and not self.unread
 
     def must_linger(self) -> bool:
         """True when closing at once could destroy the response (RFC 9112 section 9.6).
 
-        Bytes that nobody read make the kernel reset the connection, and the reset may overtake
-        the response; so the rest is read and dropped first.
+        Bytes that nobody read, or that come later, make the kernel reset the connection, and the
+        reset may overtake the response; so the rest is read and dropped first.
         """
         transport = self.transport
         if transport.broken:
             return False
-        if len(transport.input):
+        if self.unread or len(transport.input):
             return True
         try:
             return transport.fill(512) > 0

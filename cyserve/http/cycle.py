@@ -70,7 +70,7 @@ class Cycle:
             self._failed(req, resp, exc)
         finally:
             if self.access is not None and resp is not None:
-                self.access(resp, req, environ, timedelta(seconds=time.monotonic() - started))
+                self._log_access(resp, req, environ, time.monotonic() - started)
             if self.post_request is not None:
                 self._post_request(req, environ, resp)
             connection.finish_request()
@@ -100,9 +100,13 @@ class Cycle:
                 self.log.debug("Ignored premature client disconnection. %s", exc)
             else:
                 self.log.exception("Socket error processing request.")
+        elif isinstance(exc, StopIteration):
+            # How applications that took the socket over (WebSocket) say that it is all done.
+            self.log.debug("Closing connection. ")
+            transport.discard()
         elif resp is not None and resp.headers_sent:
-            if not resp.finished:
-                transport.discard()  # the client must see that the answer is cut short
+            if not resp.finished:  # what is queued still goes out, but not the end of the body
+                transport.waiting = len(transport.output)
             self.log.exception("Error handling request")
         else:
             if isinstance(exc, ParseException) and exc.status < 500:
@@ -117,6 +121,12 @@ class Cycle:
             transport.waiting = len(transport.output)
         if not isinstance(exc, Exception) and (worker.aborted or not worker.alive):
             raise exc  # a signal handler asked the worker to leave
+
+    def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
+        try:
+            self.access(resp, req, environ, timedelta(seconds=seconds))  # type: ignore[misc]
+        except Exception:  # a logger of the user's must not end the worker
+            self.log.exception("Exception while logging access")
 
     def _post_request(self, req: Request, environ: dict[str, Any], resp: Any) -> None:
         try:

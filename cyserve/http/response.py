@@ -294,7 +294,7 @@ class Response:
         except (AttributeError, OSError, ValueError):
             return False
         if self.response_length is not None:
-            count = min(count, self.response_length)
+            count = min(count, self.response_length - self.sent)
         if count <= 0:
             return False
         self.send_headers()

@@ -5,6 +5,7 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
+import errno
 import os
 import select
 import socket
@@ -27,14 +28,20 @@ class Waiter(Protocol):
 
 
 class PollWaiter:
-    """Waits with poll(2), waking once a second to tell the master that the worker lives.
+    """Waits with poll(2), waking now and then to tell the master that the worker lives.
 
-    notify: called at least once a second while waiting; total: seconds that all waits together may
-    take until `restart`, so that a client that trickles cannot hold the thread for ever.
+    notify: called while waiting, every `interval` seconds; total: seconds that all waits together
+    may take until `restart`, so that a client that trickles cannot hold the thread for ever.
     """
 
-    def __init__(self, notify: Callable[[], None], total: float = float("inf")) -> None:
+    def __init__(
+        self,
+        notify: Callable[[], None],
+        interval: float = 1.0,
+        total: float = float("inf"),
+    ) -> None:
         self.notify = notify
+        self.interval = interval
         self.total = total
         self.left = total
 
@@ -54,7 +61,7 @@ class PollWaiter:
         now = start = time.monotonic()
         ready: list[tuple[int, int]] = []
         while not ready and now - start < seconds:
-            ready = poll.poll(min(start + seconds - now, 1.0) * 1000)
+            ready = poll.poll(min(start + seconds - now, self.interval) * 1000)
             now = time.monotonic()
             if not ready:
                 self.notify()
@@ -107,6 +114,7 @@ class PlainTransport:
         while pending > HIGH_WATER:
             if not self.waiter.writable(self.fd, seconds):
                 self.broken = True
+                self.discard()  # else the loop would give it as much time again
                 raise TimeoutError("the client did not read the response in time")
             pending = self.flush()
 
@@ -153,6 +161,13 @@ class PlainTransport:
     def close(self) -> None:
         self.discard()
         self.sock.close()
+        # Its number goes to the next connection; an application may have kept `wsgi.input`.
+        self.fd = -1
+        self.fill = _closed
+
+
+def _closed(size: int) -> int:
+    raise OSError(errno.EBADF, "the connection is closed")
 
 
 class _FileTail:

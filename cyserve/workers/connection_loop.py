@@ -21,6 +21,7 @@ from cyserve.workers.poller import READ, WRITE, Poller
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
 PIPELINE_BATCH = 16  # requests served from one connection's buffer before the others' turn
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
+BEAT = 0.1  # seconds between heartbeats while requests are served
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
 LINGER_TOTAL = 30.0  # for a closing client to come to an end
 STOP_SECONDS = 2.0  # for a connection without a request when the worker stops
@@ -43,7 +44,8 @@ class ConnectionLoop:
         self.log = worker.log
         self.serve = serve
         self.context = Context(cfg, worker.log)
-        self.waiter = PollWaiter(worker.notify, total=cfg.timeout or float("inf"))
+        self.tick = min(TICK, worker.timeout or TICK)
+        self.waiter = PollWaiter(worker.notify, self.tick, total=cfg.timeout or float("inf"))
         self.header_timeout: float = cfg.client_header_timeout
         self.body_timeout: float = cfg.client_body_timeout
         self.send_timeout: float = cfg.send_timeout
@@ -60,6 +62,7 @@ class ConnectionLoop:
         self.accepting = False
         self.now = time.monotonic()
         self.next_tick = 0.0
+        self.next_beat = 0.0
         self.earliest = float("inf")  # no deadline is before this
 
     def run(self) -> None:
@@ -75,9 +78,7 @@ class ConnectionLoop:
         """Wait for events, at most until the next tick, and act on them."""
         wait = self.next_tick - self.now
         events = self.poller.poll(0.0 if self.runnable or wait < 0.0 else wait)
-        self.now = time.monotonic()
-        if self.now >= self.next_tick:
-            self._tick()
+        self.now = polled = time.monotonic()
         if self.runnable:
             runnable, self.runnable = self.runnable, {}
             for connection in runnable:
@@ -100,10 +101,16 @@ class ConnectionLoop:
             self._accept(self.endpoints[fd], ACCEPT_BATCH)
             if self.accepting:
                 self.poller.requeue_listener(fd)
+        if polled >= self.next_tick:  # last: what a client sent in time has been read by now
+            self._tick(polled)
 
-    def _tick(self) -> None:
-        """Once a second: show life, look for the master, close what is overdue."""
-        self.next_tick = self.now + TICK
+    def _tick(self, polled: float) -> None:
+        """Once a second: show life, look for the master, close what is overdue.
+
+        polled: when the events that have been handled were asked for. A client cannot be blamed
+        for the time that the application took since.
+        """
+        self.next_tick = self.now + self.tick
         worker = self.worker
         worker.notify()
         worker.slot.connections = len(self.connections)
@@ -112,8 +119,8 @@ class ConnectionLoop:
             worker.alive = False
         if not self.accepting and worker.alive and len(self.connections) < self.max_connections:
             self._resume_accepting()
-        if self.now >= self.earliest:
-            overdue = [c for c in self.connections.values() if c.deadline <= self.now]
+        if polled >= self.earliest:
+            overdue = [c for c in self.connections.values() if c.deadline <= polled]
             for connection in overdue:
                 self._time_out(connection)
             self.earliest = min(
@@ -190,7 +197,11 @@ class ConnectionLoop:
     def _serve(self, connection: Connection) -> None:
         """Run the complete request, and those that wait behind it in the buffer."""
         for _ in range(PIPELINE_BATCH):
+            if self.now >= self.next_beat:  # each request may take the whole timeout
+                self.worker.notify()
+                self.next_beat = self.now + BEAT
             self.serve(connection)
+            self.now = time.monotonic()
             transport = connection.transport
             if not connection.keep or transport.waiting or not len(transport.input):
                 break
@@ -277,7 +288,10 @@ class ConnectionLoop:
     def _close(self, connection: Connection) -> None:
         transport = connection.transport
         if connection.interest:
-            self.poller.unregister(transport.fd)
+            try:
+                self.poller.unregister(transport.fd)
+            except (OSError, KeyError):
+                pass  # the application has closed the socket (it is in the environ)
             del self.connections[transport.fd]
             connection.interest = 0
         if self.runnable:
@@ -290,13 +304,15 @@ class ConnectionLoop:
         Connections that wait in the listen queue are served too; later ones are another
         worker's. Bounded by graceful_timeout.
         """
+        end = self.now + self.graceful_timeout
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()
-            self._accept(endpoint, queued if queued >= 0 else ACCEPT_BATCH, stopping=True)
+            for _ in range(queued if queued >= 0 else ACCEPT_BATCH):
+                if self.now < end:
+                    self._accept(endpoint, 1, stopping=True)
         self._pause_accepting()
         for listener in self.worker.sockets:
             listener.close()
-        end = self.now + self.graceful_timeout
         silent_end = min(end, self.now + STOP_SECONDS)
         self.earliest = 0.0
         while (self.connections or self.runnable) and self.now < end:

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +52,7 @@ class Worker:
         self.wsgi = app
         self.alive = True
         self.aborted = False
+        self.timeout = 15
         self.nr = 0
         self.max_requests = 1 << 60
         self.sockets = [Listener()]
@@ -299,6 +301,141 @@ def test_a_client_that_resets_is_forgotten(serve):
         if not worker.loop.connections:
             return
     pytest.fail("connections that were reset are still watched")
+
+
+@pytest.fixture
+def jump(monkeypatch):
+    """jump(seconds): so much time passes for the loop, at once."""
+    ahead = [0.0]
+    monotonic = time.monotonic
+    clock = SimpleNamespace(monotonic=lambda: monotonic() + ahead[0])
+    monkeypatch.setattr("cyserve.workers.connection_loop.time", clock)
+
+    def jump(seconds):
+        ahead[0] += seconds
+
+    return jump
+
+
+def watched(worker, number):
+    """Waits until the loop watches so many connections."""
+    while len(worker.loop.connections) < number:
+        time.sleep(0.001)
+
+
+def test_every_request_may_take_the_whole_timeout(serve, jump):
+    """Many slow requests in one turn of the loop: there is a sign of life before each of them."""
+    beats = []
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(len(beats))
+        jump(5)
+        return hello(environ, start_response)
+
+    worker = serve(app)
+    worker.notify = lambda: beats.append(1)
+    clients = [worker.client(GET) for _ in range(4)]
+    worker.start()
+    for client in clients:
+        assert read_all(client).endswith(b"hello")
+    assert len(set(seen)) == 4
+
+
+def test_the_time_of_the_application_is_not_charged_to_clients_with_bytes_waiting(serve, jump):
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            half.sendall(GET[-2:])
+            jump(100)
+        return hello(environ, start_response)
+
+    worker = serve(app).start()
+    half = worker.client(GET[:-2])
+    watched(worker, 1)
+    slow = worker.client(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert read_all(slow).endswith(b"hello")
+    assert read_all(half).endswith(b"hello")
+
+
+def test_a_client_accepted_after_a_slow_request_has_its_full_time(serve, jump):
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            jump(100)
+        return hello(environ, start_response)
+
+    worker = serve(app)
+    slow = worker.client(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+    half = worker.client(GET[:-2])
+    worker.start()
+    assert read_all(slow).endswith(b"hello")
+    watched(worker, 1)
+    jump(2)  # the next turn looks at the deadlines
+    assert read_all(worker.client(GET)).endswith(b"hello")
+    assert read_all(worker.client(GET)).endswith(b"hello")
+    half.sendall(GET[-2:])
+    assert read_all(half).endswith(b"hello")
+
+
+def test_a_worker_that_stops_does_not_serve_the_queue_for_ever(serve, jump):
+    served = []
+
+    def app(environ, start_response):
+        served.append(1)
+        jump(10)  # graceful_timeout is 5
+        return hello(environ, start_response)
+
+    worker = serve(app)
+    worker.alive = False
+    worker.sockets[0].queued = 3
+    clients = [worker.client(GET) for _ in range(3)]
+    worker.start()
+    assert read_all(clients[0]).endswith(b"hello")
+    worker.thread.join(20)
+    assert served == [1]
+
+
+def test_an_application_that_closes_the_socket_ends_no_worker(serve):
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/close":
+            environ["gunicorn.socket"].close()
+        return hello(environ, start_response)
+
+    worker = serve(app).start()
+    client = worker.client(b"GET /close HTTP/1.1\r\n")
+    watched(worker, 1)
+    client.sendall(b"Host: h\r\n\r\n")
+    assert read_all(client) == b""
+    assert read_all(worker.client(GET)).endswith(b"hello")
+
+
+def test_an_access_log_that_fails_ends_no_worker(serve):
+    def fail(*args):
+        raise RuntimeError("no log today")
+
+    worker = serve(hello)
+    worker.cycle.access = fail
+    worker.start()
+    for _ in range(2):
+        assert read_all(worker.client(GET)).endswith(b"hello")
+    assert worker.log.lines == [("exception", "Exception while logging access")] * 2
+
+
+def test_an_application_that_took_the_socket_over_ends_with_stop_iteration(serve):
+    def app(environ, start_response):
+        environ["gunicorn.socket"].send(b"own words")
+        raise StopIteration
+
+    worker = serve(app).start()
+    assert read_all(worker.client(GET)) == b"own words"
+
+
+def test_what_came_before_a_bad_item_is_sent_and_seen_cut_short(serve):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b"good", "bad"]
+
+    worker = serve(app).start()
+    assert read_all(worker.client(GET)).endswith(b"\r\n\r\n4\r\ngood\r\n")
 
 
 @pytest.mark.parametrize("kind", [EpollPoller, SelectorPoller])

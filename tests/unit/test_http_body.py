@@ -1,5 +1,7 @@
 """wsgi.input: every way of reading, bodies cut short, chunks, and pieces that trickle in."""
 
+import os
+import socket
 import threading
 
 import pytest
@@ -178,3 +180,42 @@ def test_body_that_trickles_in_while_it_is_read(peer):
         assert peer.connection.request.body.read() == content
     finally:
         thread.join()
+
+
+def test_a_body_kept_after_the_end_reads_nobody_elses_bytes(peer):
+    kept = peer(request(b"abc", length=100_000), client_body_buffer_size=3)
+    assert kept.connection.receive() == READY
+    body = kept.connection.request.body
+    number = kept.transport.fd
+    ours, theirs = socket.socketpair()
+    kept.transport.close()
+    with ours, theirs:
+        theirs.send(b"the next client's secret")
+        os.dup2(ours.fileno(), number)  # the next connection gets the number
+        try:
+            assert body.read(3) == b"abc"
+            with pytest.raises(NoMoreData):
+                body.read(6)
+        finally:
+            os.close(number)
+
+
+def test_a_client_that_may_still_be_sending_is_lingered_over(peer):
+    unread = peer(chunked(b"hello")[:-5], client_body_buffer_size=5)
+    assert unread.connection.receive() == READY
+    unread.connection.finish_request()
+    assert unread.connection.must_linger()
+
+    read = peer(chunked(b"hello"))
+    assert read.connection.receive() == READY
+    read.connection.finish_request()
+    assert not read.connection.must_linger()
+
+
+def test_a_rest_that_is_malformed_ends_the_connection(peer):
+    bad = peer(chunked(b"hello")[:-5] + b"nonsense\r\n", client_body_buffer_size=5)
+    connection = bad.connection
+    assert connection.receive() == READY
+    connection.keep = True
+    connection.finish_request()
+    assert not connection.keep

@@ -137,6 +137,15 @@ def test_write_callable_sends_at_once(respond):
     assert peer.client.recv(1000) == b"cd"
 
 
+def test_a_client_that_does_not_read_in_time_gets_no_more(respond):
+    peer, resp = respond()
+    write = resp.start_response("200 OK", [])
+    with pytest.raises(TimeoutError):
+        write(b"x" * 10_000_000)
+    assert peer.transport.broken
+    assert peer.transport.flush() == 0  # nothing is left that the loop would go on sending
+
+
 def test_start_response_must_come_first(respond):
     _, resp = respond()
     with pytest.raises(AssertionError):
@@ -241,6 +250,13 @@ class TestFiles:
         resp.write_file(FileWrapper(file))
         resp.close()
         assert split(peer.received())[2] == b"0123"
+
+    def test_no_more_than_what_is_left_of_it(self, respond, file):
+        peer, resp = respond()
+        resp.start_response("200 OK", [("Content-Length", "10")])(b"abcdefgh")
+        resp.write_file(FileWrapper(file))
+        resp.close()
+        assert split(peer.received())[2] == b"abcdefgh01"
 
     def test_what_has_no_descriptor_is_iterated(self, respond):
         peer, resp = respond()
