@@ -238,3 +238,12 @@ def app(environ, start_response):
 """
     server = start_server("spawner:app", files={"spawner.py": code})
     assert request(server.address).text == "[] set()\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGABRT])
+def test_a_request_that_is_broken_off_is_answered(start_server, number):
+    server = start_server("slow:app", files={"slow.py": SLOW})
+    (pid,) = server.worker_pids()
+    with begin_slow_request(server) as client:
+        server.signal(number, pid)
+        assert client.read_response().status == 500
