@@ -161,6 +161,23 @@ def test_a_second_hup_replaces_one_that_hangs(start_changing):
     wait_for(lambda: request(server.address).text == "new", "the newest code")
 
 
+@differs("halts")
+@pytest.mark.parametrize("before", ["os._exit(4)", "raise ValueError('no')"])
+def test_hup_before_the_first_worker_is_ready(start_server, before):
+    begun = "print('importing', flush=True)\n"
+    slow = APP.format(
+        answer="old", before=f"{begun}while not os.path.exists('go'): time.sleep(0.01)"
+    )
+    server = start_server("changing:app", workers=2, wait=False, files={"changing.py": slow})
+    server.wait_log("^importing", count=2)
+    write_app(server, before=before)
+    server.signal(signal.SIGHUP)
+    server.wait_log("Reload failed, the old workers stay: a new worker did not boot")
+    (server.directory / "go").touch()
+    server.wait_ready(2)
+    assert request(server.address).text == "old"
+
+
 def test_term_during_a_reload(start_changing):
     server = start_changing()
     write_app(server, before="while not os.path.exists('go'): time.sleep(0.01)")
