@@ -110,17 +110,18 @@ class Arbiter(Supervisor):
                 os.environ.pop(name, None)
 
     def place_pidfile(self) -> None:
-        """Let the pid file be where the settings want it; a failure is logged."""
-        path = self.cfg.pidfile and self._named(self.cfg.pidfile)
-        try:
-            if self.pidfile is not None and self.pidfile.fname != path:
-                self.pidfile.unlink()
-                self.pidfile = None
-            if path:
-                self.pidfile = Pidfile(path)
-                self.pidfile.create(os.getpid())
-        except (OSError, RuntimeError) as error:
-            self.log.error("%s", error)
+        """Let the pid file be where the settings want it; if it cannot, say so and keep the old."""
+        old, new = self.pidfile, None
+        if self.cfg.pidfile:
+            new = Pidfile(self._named(self.cfg.pidfile))
+            try:
+                new.create(os.getpid())
+            except RuntimeError as error:
+                self.log.error("%s", error)
+                return
+        if old is not None and (new is None or new.fname != old.fname):
+            old.unlink()
+        self.pidfile = new
 
     def show_title(self) -> None:
         """Show the name of the server in the process list."""

@@ -172,6 +172,7 @@ class Supervisor:
                 self.cfg.worker_exit(self, worker)
             except Exception:
                 self.log.warning("Exception during worker exit:\n%s", traceback.format_exc())
+            signals.ignore_the_masters()
 
     def retire(self, child: Child) -> None:
         """Ask a worker to finish and leave; it is killed after graceful_timeout."""
