@@ -72,6 +72,11 @@ class Arbiter(Supervisor):
         self.cfg.nworkers_changed(self, value, old)
 
     @property
+    def reloading(self) -> bool:
+        """Whether one generation of workers is being replaced by the next."""
+        return self.rollover is not None
+
+    @property
     def SIG_QUEUE(self) -> deque[int]:
         """Signals that wait for the loop."""
         return self._queue.pending
@@ -105,17 +110,18 @@ class Arbiter(Supervisor):
                 os.environ.pop(name, None)
 
     def place_pidfile(self) -> None:
-        """Let the pid file be where the settings want it; a failure is logged."""
-        path = self.cfg.pidfile and self._named(self.cfg.pidfile)
-        try:
-            if self.pidfile is not None and self.pidfile.fname != path:
-                self.pidfile.unlink()
-                self.pidfile = None
-            if path:
-                self.pidfile = Pidfile(path)
-                self.pidfile.create(os.getpid())
-        except (OSError, RuntimeError) as error:
-            self.log.error("%s", error)
+        """Let the pid file be where the settings want it; if it cannot, say so and keep the old."""
+        old, new = self.pidfile, None
+        if self.cfg.pidfile:
+            new = Pidfile(self._named(self.cfg.pidfile))
+            try:
+                new.create(os.getpid())
+            except RuntimeError as error:
+                self.log.error("%s", error)
+                return
+        if old is not None and (new is None or new.fname != old.fname):
+            old.unlink()
+        self.pidfile = new
 
     def show_title(self) -> None:
         """Show the name of the server in the process list."""
@@ -145,7 +151,10 @@ class Arbiter(Supervisor):
         if not self.LISTENERS:
             fds, self.systemd = upgrade.inherited_fds()
             if fds or not self.cfg.reuse_port:
-                self.LISTENERS = sock.create_sockets(self.cfg, self.log, fds)
+                try:
+                    self.LISTENERS = sock.create_sockets(self.cfg, self.log, fds)
+                except (OSError, ValueError) as error:
+                    raise RuntimeError(f"Cannot listen: {error}") from None
         self.log.debug("Arbiter booted")
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
@@ -388,11 +397,15 @@ class Arbiter(Supervisor):
             os._exit(1)
 
     def on_stillborn(self, child: Child, text: str) -> bool:
-        """A new worker died before it served: if it belongs to a reload, that has failed."""
-        if self.rollover is None or child.generation != self.generation:
+        """A worker died before it served: if it is a reload's new one, that has failed.
+
+        An old one is about to be replaced anyway.
+        """
+        if self.rollover is None:
             return False
-        self.rollover.fail_by(text)
-        self.rollover = None
+        if child.generation == self.generation:
+            self.rollover.fail_by(text)
+            self.rollover = None
         return True
 
     def leave_master_behind(self) -> None:

@@ -4,7 +4,13 @@ HaltServer unwinds the master's loop; ConfigError and AppImportError are about w
 Nothing about HTTP belongs here: protocol errors live in `_errors.py`.
 """
 
-__all__ = ("AppImportError", "ConfigError", "HaltServer")
+import importlib
+import os
+from types import TracebackType
+
+__all__ = ("AppImportError", "ConfigError", "HaltServer", "user_traceback")
+
+_PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 
 
 class HaltServer(BaseException):
@@ -35,3 +41,15 @@ class ConfigError(Exception):
 
 class AppImportError(Exception):
     """The application's name leads to no usable WSGI application. The text is one line."""
+
+
+def user_traceback(exc: BaseException) -> TracebackType | None:
+    """The traceback of `exc` from the user's own first frame on; None if there is none."""
+    trace = exc.__traceback__
+    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith(("<frozen importlib", _PACKAGE)) or filename == importlib.__file__

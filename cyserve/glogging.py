@@ -212,7 +212,8 @@ class Logger:
         if output == "-":
             handler = logging.StreamHandler(stream)
         else:
-            handler = open_file(output)
+            setting = "errorlog" if log is self.error_log else "accesslog"
+            handler = open_file(output, setting)
             give_to(output, self.cfg.uid, self.cfg.gid)
         _attach(log, handler, fmt)
 
@@ -244,16 +245,19 @@ class Logger:
         """Apply logconfig_dict, else logconfig_json, else logconfig; errors as RuntimeError."""
         try:
             if cfg.logconfig_dict:
+                source = "logconfig_dict"
                 logging.config.dictConfig(_over_defaults(cfg.logconfig_dict))
             elif cfg.logconfig_json:
+                source = f"logconfig_json = {cfg.logconfig_json!r}"
                 if os.path.exists(cfg.logconfig_json):
                     with open(cfg.logconfig_json, encoding="utf-8") as file:
                         logging.config.dictConfig(_over_defaults(json.load(file)))
                 else:
                     self.warning("log config %r not found", cfg.logconfig_json)
             elif cfg.logconfig:
+                source = f"logconfig = {cfg.logconfig!r}"
                 if not os.path.exists(cfg.logconfig):
-                    raise RuntimeError(f"Error: log config {cfg.logconfig!r} not found")
+                    raise FileNotFoundError("there is no such file")
                 defaults = {
                     "__file__": cfg.logconfig,
                     "here": os.path.dirname(os.path.abspath(cfg.logconfig)),
@@ -261,12 +265,10 @@ class Logger:
                 logging.config.fileConfig(
                     cfg.logconfig, defaults=defaults, disable_existing_loggers=False
                 )
-        except RuntimeError:
-            raise
         except Exception as exc:
             cause = f" ({exc.__cause__})" if exc.__cause__ else ""
             text = f"{type(exc).__name__}: {exc}" if isinstance(exc, KeyError) else f"{exc}"
-            raise RuntimeError(f"log config: {text}{cause}") from exc
+            raise RuntimeError(f"{source}: {text}{cause}") from None
 
     def _capture_output(self, path: str) -> None:
         """Send what the process prints to stdout and stderr to the error log file."""
@@ -274,7 +276,7 @@ class Logger:
         try:
             logfile = open(path, "a+", encoding="utf-8", errors="backslashreplace")
         except OSError as exc:
-            raise not_writable(path, exc) from exc
+            raise not_writable(f"errorlog = {path!r}", exc) from None
         with self.lock:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -432,8 +434,10 @@ class Logger:
             handler.stream = handler._open()
             with contextlib.suppress(OSError, ValueError):
                 old.close()
+            if hasattr(handler, "_gunicorn"):  # else the workers could not open it in their turn
+                give_to(handler.baseFilename, self.cfg.uid, self.cfg.gid)
         except OSError as exc:
-            self.error("%s", not_writable(handler.baseFilename, exc))
+            self.error("%s", not_writable(f"Log file {handler.baseFilename!r}", exc))
         finally:
             handler.release()
 
@@ -457,5 +461,5 @@ def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatte
 
 def _over_defaults(config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
-        raise RuntimeError("log config: the top level is not an object")
+        raise TypeError("the top level is not an object")
     return {**copy.deepcopy(CONFIG_DEFAULTS), **config}

@@ -54,18 +54,21 @@ def parse_syslog_address(addr: str) -> tuple[socket.SocketKind | None, str | tup
     return socktype, (host or "localhost", int(port or 514))
 
 
-def open_file(path: str) -> logging.FileHandler:
-    """Return a handler that appends to a file; RuntimeError when it cannot be written."""
+def open_file(path: str, setting: str) -> logging.FileHandler:
+    """Return a handler that appends to the file that `setting` names.
+
+    Raises RuntimeError when it cannot be written.
+    """
     try:
         # Text that the locale's encoding lacks is escaped rather than lost.
         return logging.FileHandler(path, errors="backslashreplace")
     except OSError as exc:
-        raise not_writable(path, exc) from exc
+        raise not_writable(f"{setting} = {path!r}", exc) from None
 
 
-def not_writable(path: str, exc: OSError) -> RuntimeError:
+def not_writable(what: str, exc: OSError) -> RuntimeError:
     """Return the error that tells the user which log file cannot be written, and why."""
-    return RuntimeError(f"Error: {path!r} isn't writable [{exc!r}]")
+    return RuntimeError(f"{what} isn't writable: {exc.strerror or exc}")
 
 
 def give_to(path: str, uid: int, gid: int) -> None:

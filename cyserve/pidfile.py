@@ -20,8 +20,8 @@ class Pidfile:
     def create(self, pid: int) -> None:
         """Write `pid` into the file.
 
-        Raises RuntimeError when another live process is named there or the folder is missing,
-        OSError when the file cannot be written.
+        Raises RuntimeError when another live process is named there, the folder is missing or the
+        file cannot be written.
         """
         running = self.validate()
         if running and running != os.getpid():
@@ -32,7 +32,14 @@ class Pidfile:
         if folder and not os.path.isdir(folder):
             raise RuntimeError(f"{folder} doesn't exist. Can't create pidfile.")
 
-        fd, temporary = tempfile.mkstemp(dir=folder or os.curdir)
+        try:
+            self._write(pid, folder or os.curdir)
+        except OSError as error:
+            raise RuntimeError(f"Can't create pidfile {self.fname!r}: {error.strerror}") from None
+        self.pid = pid
+
+    def _write(self, pid: int, folder: str) -> None:
+        fd, temporary = tempfile.mkstemp(dir=folder)
         try:
             with open(fd, "w", encoding="ascii") as file:
                 file.write(f"{pid}\n")
@@ -41,7 +48,6 @@ class Pidfile:
         except BaseException:
             os.unlink(temporary)
             raise
-        self.pid = pid
 
     def rename(self, path: str) -> None:
         """Remove this file and create it at `path` with the same pid."""

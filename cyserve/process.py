@@ -48,17 +48,25 @@ def set_owner_process(uid: int, gid: int, initgroups: bool = False) -> None:
     process may not do this; the caller must then not go on.
     """
     changes_user = uid != os.geteuid() or uid != os.getuid()
-    if initgroups and (changes_user or os.geteuid() == 0):
-        try:
-            name = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            os.setgroups([gid])  # a number without a name has no other groups
-        else:
-            os.initgroups(name, gid)
-    if gid != os.getegid() or gid != os.getgid():
-        os.setgid(gid)
-    if changes_user:
-        os.setuid(uid)
+    try:
+        if initgroups and (changes_user or os.geteuid() == 0):
+            _take_groups_of(uid, gid)
+        if gid != os.getegid() or gid != os.getgid():
+            os.setgid(gid)
+        if changes_user:
+            os.setuid(uid)
+    except OSError as error:
+        text = f"cannot become user {uid}, group {gid}: {error.strerror}"
+        raise type(error)(error.errno, text) from None
+
+
+def _take_groups_of(uid: int, gid: int) -> None:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        os.setgroups([gid])  # a number without a name has no other groups
+    else:
+        os.initgroups(name, gid)
 
 
 def daemonize(enable_stdio_inheritance: bool = False) -> None:

@@ -112,7 +112,7 @@ class Rollover:
                     listener = sock.open_listener(address, cfg, arbiter.log)
                 except OSError as error:
                     sock.report(error, address, arbiter.log)
-                    raise Failed(f"Can't connect to {address}") from error
+                    raise Failed(f"Can't connect to {address}") from None
             wanted.append(listener)
         arbiter.log.info("Listening at: %s", ",".join(map(str, wanted)))
 

@@ -101,5 +101,15 @@ def fork() -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
+def ignore_the_masters() -> None:
+    """Ignore what is meant for the master; for a worker that is about to end.
+
+    The interpreter's end would set it to what ends the process, and the log would speak of a
+    worker that was killed.
+    """
+    for sig in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(sig, signal.SIG_IGN)
+
+
 def _do_nothing(sig: int, frame: FrameType | None) -> None:
     return None

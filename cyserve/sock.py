@@ -184,7 +184,10 @@ def open_listener(address: Any, conf: Any, log: Any) -> BaseSocket:
 
 def adopt(fd: int, conf: Any, log: Any) -> BaseSocket:
     """Take over the inherited descriptor `fd`, whatever its family. Raises OSError."""
-    probe = socket.socket(fileno=fd)
+    try:
+        probe = socket.socket(fileno=fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"fd://{fd}") from None
     family, name = probe.family, probe.getsockname()
     probe.detach()
     if family == socket.AF_UNIX:

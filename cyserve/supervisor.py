@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from cyserve import process, signals, sock
 from cyserve.children import ABORT_GRACE, BackOff, Child
-from cyserve.errors import AppImportError, HaltServer
+from cyserve.errors import AppImportError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
 
 
@@ -56,6 +56,11 @@ class Supervisor:
     @property
     def num_workers(self) -> int:
         """Wanted number of workers."""
+        raise NotImplementedError
+
+    @property
+    def reloading(self) -> bool:
+        """Whether one generation of workers is being replaced by the next."""
         raise NotImplementedError
 
     def leave_master_behind(self) -> None:
@@ -152,11 +157,14 @@ class Supervisor:
             print(error, file=sys.stderr, flush=True)
             sys.exit(self.APP_LOAD_ERROR)
         except BaseException as error:
-            self.log.exception("Exception in worker process")
-            if not worker.booted:
-                print(error, file=sys.stderr, flush=True)
-                sys.exit(self.WORKER_BOOT_ERROR)
-            sys.exit(-1)
+            if worker.booted:
+                self.log.exception("Exception in worker process")
+                sys.exit(-1)
+            own = (type(error), error, user_traceback(error))
+            self.log.error("Exception in worker process", exc_info=own)
+            self.log.debug("The whole traceback", exc_info=True)
+            print(error, file=sys.stderr, flush=True)
+            sys.exit(self.WORKER_BOOT_ERROR)
         finally:
             self.log.info("Worker exiting (pid: %s)", worker.pid)
             try:
@@ -164,6 +172,7 @@ class Supervisor:
                 self.cfg.worker_exit(self, worker)
             except Exception:
                 self.log.warning("Exception during worker exit:\n%s", traceback.format_exc())
+            signals.ignore_the_masters()
 
     def retire(self, child: Child) -> None:
         """Ask a worker to finish and leave; it is killed after graceful_timeout."""
@@ -220,15 +229,15 @@ class Supervisor:
             self.log.log(level, "%s", text)
         self.note_boots()
         self.booted_once = self.booted_once or child.ready
-        if os.WIFEXITED(status) and not (self.booted_once or self.stopping):
-            if os.WEXITSTATUS(status) == self.WORKER_BOOT_ERROR:
+        stillborn = child.stillborn(status) and not self.stopping
+        if stillborn and not (self.booted_once or self.reloading):
+            if os.waitstatus_to_exitcode(status) == self.WORKER_BOOT_ERROR:
                 raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
-            if os.WEXITSTATUS(status) == self.APP_LOAD_ERROR:
+            if os.waitstatus_to_exitcode(status) == self.APP_LOAD_ERROR:
                 raise HaltServer("App failed to load.", self.APP_LOAD_ERROR)
         self.cfg.child_exit(self, child.worker)
-        stillborn = child.stillborn(status)
         self.scoreboard.free(child.slot)
-        if not stillborn or self.stopping or self.on_stillborn(child, text):
+        if not stillborn or self.on_stillborn(child, text):
             return
         if self.back_off.failed(time.monotonic()):
             delay = self.back_off.delay

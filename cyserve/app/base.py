@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.absent import ABSENT_SETTINGS, misspelt, unknown_setting
-from cyserve.errors import AppImportError, ConfigError
+from cyserve.errors import AppImportError, ConfigError, user_traceback
 from cyserve.process import daemonize
 
 __all__ = ("Application", "Arbiter", "BaseApplication", "Config", "get_default_config_file")
@@ -35,8 +35,6 @@ _FORESEEN = (
     AppImportError, AttributeError, ConfigError, ImportError, OSError, RuntimeError, TypeError,
     ValueError,
 )  # fmt: skip
-
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
 class BaseApplication:
@@ -312,14 +310,7 @@ def stop(exc: BaseException) -> NoReturn:
 
 def print_user_traceback(exc: BaseException) -> None:
     """Print a traceback to stderr, without the frames of the server before the user's own."""
-    trace = exc.__traceback__
-    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    traceback.print_exception(type(exc), exc, trace, file=sys.stderr)
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith(("<frozen importlib", _PACKAGE)) or filename == importlib.__file__
+    traceback.print_exception(type(exc), exc, user_traceback(exc), file=sys.stderr)
 
 
 def _read_code(filename: str) -> CodeType:

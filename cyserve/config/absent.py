@@ -9,7 +9,7 @@ from typing import Any
 
 from cyserve.errors import ConfigError
 
-__all__ = ("ABSENT_SETTINGS", "misspelt", "unknown_setting")
+__all__ = ("ABSENT_SETTINGS", "is_absent_flag", "misspelt", "unknown_setting")
 
 #: Settings of gunicorn 27 that this version of cyserve does not have.
 ABSENT_SETTINGS = frozenset(
@@ -37,6 +37,12 @@ def unknown_setting(name: str) -> Exception:
     if name in ABSENT_SETTINGS:
         return ConfigError(f"{name}: this version of cyserve does not have it")
     return AttributeError(f"No configuration setting for: {name}")
+
+
+def is_absent_flag(word: str) -> bool:
+    """Whether `word` is gunicorn's flag for a setting that this version does not have."""
+    name = word.removeprefix("--").replace("-", "_")
+    return word.startswith("--") and not ABSENT_SETTINGS.isdisjoint({name, f"{name}s"})
 
 
 def misspelt(names: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cyserve.address import Address, parse_address
-from cyserve.config.absent import unknown_setting
+from cyserve.config.absent import is_absent_flag, unknown_setting
 from cyserve.errors import ConfigError
 from cyserve.importer import load_class, worker_path
 
@@ -147,6 +147,10 @@ class CommandLine(ArgumentParser):
     source = ""
 
     def error(self, message: str) -> NoReturn:
+        for word in message.split():
+            flag = word.partition("=")[0]
+            if is_absent_flag(flag):
+                message = f"{flag}: this version of cyserve does not have it"
         self.exit(2, f"Error: {self.source}{message} (see {self.prog} --help)\n")
 
 

@@ -4,6 +4,7 @@ A worker makes one `Cycle` and calls `run` for each complete request. Whatever g
 logged once, answered where an answer is still possible.
 """
 
+import contextlib
 import errno
 import logging
 import time
@@ -120,6 +121,8 @@ class Cycle:
             transport.output.write(response_for(exc))
             transport.waiting = len(transport.output)
         if not isinstance(exc, Exception) and (worker.aborted or not worker.alive):
+            with contextlib.suppress(OSError):
+                transport.flush()  # the loop will not come round to it
             raise exc  # a signal handler asked the worker to leave
 
     def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:

@@ -73,6 +73,12 @@ def test_good_command_line(cli, args):
     [
         ([], 1, "No application module specified."),
         (["--nope", "shop"], 2, "unrecognized arguments: --nope"),
+        pytest.param(
+            ["--certfile", "x", "shop"],
+            2,
+            "Error: --certfile: this version of cyserve does not have it (see",
+            marks=differs("has it"),
+        ),
         (["-w", "x", "shop"], 2, "argument -w/--workers: invalid int value: 'x'"),
         (["-w"], 2, "argument -w/--workers: expected one argument"),
         (["-w", "-1", "shop"], 1, "-1"),

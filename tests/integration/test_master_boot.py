@@ -135,6 +135,33 @@ def test_a_busy_address(start_server):
     assert not (server.directory / "x.pid").exists()
 
 
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["-b", "fd://77"], "Error: Cannot listen: [Errno 9] Bad file descriptor: 'fd://77'"),
+        (["-p", "."], "Error: Can't create pidfile '.': "),
+        (["--error-logfile", "."], "Error: errorlog = '.' isn't writable: Is a directory"),
+        (["--access-logfile", "no/a"], "Error: accesslog = 'no/a' isn't writable: No such file"),
+        (["--log-config", "no.ini"], "Error: logconfig = 'no.ini': there is no such file"),
+    ],
+)
+@differs("prints tracebacks for some")
+def test_what_cannot_be_opened_is_named_in_one_line(start_server, args, line):
+    server = start_server("plain:app", *args, bind=None, wait=False)
+    assert server.wait_exit() == 1
+    (said,) = (text for text in server.log_text().splitlines() if "[INFO]" not in text)
+    assert said.startswith(line)
+
+
+@differs("logs the traceback of its own importing")
+def test_a_module_that_is_not_there_needs_no_traceback(start_server):
+    server = start_server("no_such:app", wait=False)
+    assert server.wait_exit() == 3
+    log = server.log_text()
+    assert "ModuleNotFoundError: No module named 'no_such'" in log
+    assert "Traceback" not in log
+
+
 def test_the_pid_file(start_server):
     server = start_server("plain:app", "--pid", "server.pid")
     path = server.directory / "server.pid"

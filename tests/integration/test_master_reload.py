@@ -161,6 +161,23 @@ def test_a_second_hup_replaces_one_that_hangs(start_changing):
     wait_for(lambda: request(server.address).text == "new", "the newest code")
 
 
+@differs("halts")
+@pytest.mark.parametrize("before", ["os._exit(4)", "raise ValueError('no')"])
+def test_hup_before_the_first_worker_is_ready(start_server, before):
+    begun = "print('importing', flush=True)\n"
+    slow = APP.format(
+        answer="old", before=f"{begun}while not os.path.exists('go'): time.sleep(0.01)"
+    )
+    server = start_server("changing:app", workers=2, wait=False, files={"changing.py": slow})
+    server.wait_log("^importing", count=2)
+    write_app(server, before=before)
+    server.signal(signal.SIGHUP)
+    server.wait_log("Reload failed, the old workers stay: a new worker did not boot")
+    (server.directory / "go").touch()
+    server.wait_ready(2)
+    assert request(server.address).text == "old"
+
+
 def test_term_during_a_reload(start_changing):
     server = start_changing()
     write_app(server, before="while not os.path.exists('go'): time.sleep(0.01)")
@@ -226,6 +243,7 @@ def test_a_new_address_that_is_taken(start_server):
         server.write_config(config.format(busy.getsockname()[1]))
         server.signal(signal.SIGHUP)
         server.wait_log("Reload failed, the old workers stay: Can't connect to")
+    assert "Traceback" not in server.log_text()
     assert server.worker_pids() == old
     assert request(("127.0.0.1", first)).status == 200
 
@@ -268,6 +286,17 @@ def app(environ, start_response):
     server.signal(signal.SIGHUP)
     server.wait_workers(1, but_not=old)
     assert request(server.address).text == "('launch', None, 'y')"
+
+
+def test_a_pid_file_that_cannot_move_stays(start_server):
+    server = start_server(config="pidfile = 'a.pid'")
+    server.write_config("pidfile = 'no/b.pid'")
+    server.signal(signal.SIGHUP)
+    server.wait_log("no doesn't exist. Can't create pidfile.")
+    server.wait_log("Reloaded: 1 new workers are ready")
+    assert (server.directory / "a.pid").read_text() == f"{server.pid}\n"
+    server.stop()
+    assert not (server.directory / "a.pid").exists()
 
 
 def test_the_pid_file_moves(start_server):

@@ -238,3 +238,36 @@ def app(environ, start_response):
 """
     server = start_server("spawner:app", files={"spawner.py": code})
     assert request(server.address).text == "[] set()\n"
+
+
+LEAVING = """
+import os, sys, time
+def app(environ, start_response): ...
+class Last:
+    def __del__(self):  # runs when the interpreter has put the signals back
+        os.write(1, b"leaving\\n")
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+sys.modules["last"] = Last()
+"""
+
+
+@differs("calls it killed")
+def test_a_worker_at_its_very_end_is_not_ended_by_a_rotation(start_server):
+    server = start_server("leaving:app", files={"leaving.py": LEAVING})
+    (pid,) = server.worker_pids()
+    server.signal(signal.SIGTERM, pid)
+    server.wait_log("^leaving")
+    server.signal(signal.SIGUSR1, pid)
+    (server.directory / "go").touch()
+    server.wait_workers(1, but_not=[pid])
+    assert "was sent SIGUSR1" not in server.log_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGABRT])
+def test_a_request_that_is_broken_off_is_answered(start_server, number):
+    server = start_server("slow:app", files={"slow.py": SLOW})
+    (pid,) = server.worker_pids()
+    with begin_slow_request(server) as client:
+        server.signal(number, pid)
+        assert client.read_response().status == 500

@@ -100,12 +100,12 @@ def test_a_missing_json_file_is_told_but_not_fatal(capsys):
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("logconfig", None, "Error: log config '.*bad' not found"),
+        ("logconfig", None, "^logconfig = '.*bad': there is no such file"),
         ("logconfig", "no sections", "is invalid|no section headers"),
-        ("logconfig", "[loggers]\nkeys=root\n", "log config: KeyError: 'formatters'"),
-        ("logconfig_json", "{", "log config: Expecting property name"),
+        ("logconfig", "[loggers]\nkeys=root\n", "^logconfig = '.*bad': KeyError: 'formatters'"),
+        ("logconfig_json", "{", "^logconfig_json = '.*bad': Expecting property name"),
         ("logconfig_json", "[]", "top level is not an object"),
-        ("logconfig_json", '{"version": 2}', "log config: Unsupported version: 2"),
+        ("logconfig_json", '{"version": 2}', "^logconfig_json = '.*bad': Unsupported version: 2"),
         (
             "logconfig_json",
             '{"handlers": {"x": {"class": "no.such"}}}',

@@ -81,7 +81,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_a_failing_rename_leaves_nothing_behind(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
+    with pytest.raises(RuntimeError, match="Can't create pidfile '.*folder': Is a directory"):
         Pidfile(str(tmp_path / "folder")).create(os.getpid())
     assert os.listdir(tmp_path) == ["folder"]
 

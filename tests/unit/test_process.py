@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -113,6 +114,16 @@ print(json.dumps([os.getresuid() == (user.pw_uid,) * 3, os.getresgid() == (user.
     (uids, gids, groups, own_groups, regained), _ = in_child(code)
     assert (uids, gids, regained) == (True, True, False)
     assert groups == (own_groups if initgroups else [1, 2, 3])
+
+
+def test_what_may_not_be_is_named(monkeypatch):
+    def refuse(uid):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setuid", refuse)
+    text = rf"cannot become user 12345, group {os.getegid()}: Operation not permitted"
+    with pytest.raises(PermissionError, match=text):
+        process.set_owner_process(12345, os.getegid())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
