@@ -35,10 +35,7 @@ class PollWaiter:
     """
 
     def __init__(
-        self,
-        notify: Callable[[], None],
-        interval: float = 1.0,
-        total: float = float("inf"),
+        self, notify: Callable[[], None], interval: float = 1.0, total: float = float("inf")
     ) -> None:
         self.notify = notify
         self.interval = interval
