@@ -42,6 +42,13 @@ class FileWrapper:
             raise StopIteration
         return data
 
+    def __getitem__(self, _: object) -> bytes:
+        """The next piece, whatever the index: PEP 333's way of iterating."""
+        try:
+            return next(self)
+        except StopIteration:
+            raise IndexError from None
+
 
 class _ServerFields:
     """The server's own fields, made once per second for each way a connection can go on."""

@@ -117,8 +117,7 @@ class ConnectionLoop:
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
-        if not self.accepting and worker.alive and len(self.connections) < self.max_connections:
-            self._resume_accepting()
+        self._resume_accepting()
         if polled >= self.earliest:
             overdue = [c for c in self.connections.values() if c.deadline <= polled]
             for connection in overdue:
@@ -130,9 +129,12 @@ class ConnectionLoop:
     # -- accepting --
 
     def _resume_accepting(self) -> None:
-        self.accepting = True
-        for fd in self.endpoints:
-            self.poller.register_listener(fd)
+        """Watch the listeners if there is room, and time, for another connection."""
+        room = len(self.connections) < self.max_connections
+        if room and not self.accepting and self.worker.alive:
+            self.accepting = True
+            for fd in self.endpoints:
+                self.poller.register_listener(fd)
 
     def _pause_accepting(self) -> None:
         if self.accepting:
@@ -297,6 +299,8 @@ class ConnectionLoop:
         if self.runnable:
             self.runnable.pop(connection, None)
         transport.close()
+        if not self.accepting:  # there was no room, or no descriptor
+            self._resume_accepting()
 
     def _drain(self) -> None:
         """The worker stops: nothing that a client has begun is lost, and nothing new begins.

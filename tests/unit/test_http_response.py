@@ -265,6 +265,13 @@ class TestFiles:
         resp.close()
         assert split(peer.received())[2] == b"abcdef"
 
+    def test_both_ways_of_iterating(self):
+        assert list(FileWrapper(io.BytesIO(b"abcde"), 2)) == [b"ab", b"cd", b"e"]
+        old_way = FileWrapper(io.BytesIO(b"abc"), 2)
+        assert [old_way[0], old_way[1]] == [b"ab", b"c"]
+        with pytest.raises(IndexError):
+            old_way[2]
+
     def test_switched_off(self, respond, file):
         peer, resp = respond(sendfile=False)
         resp.start_response("200 OK", [("Content-Length", "1000")])
