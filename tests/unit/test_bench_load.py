@@ -80,10 +80,11 @@ class TestProcesses:
 
     def test_voluntary_switches_grow_by_sleeping(self):
         before = procs.switches(os.getpid())
-        for _ in range(20):
+        for _ in range(1000):  # a sleep that begins while the process is preempted does not count
             time.sleep(0.001)
-        # A sleep that begins while the process is preempted does not count.
-        assert procs.switches(os.getpid()) >= before + 10
+            if procs.switches(os.getpid()) >= before + 5:
+                return
+        pytest.fail("a thousand naps were not counted")
 
     def test_stop_ends_a_tree_that_ignores_term(self):
         child = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)\n"
