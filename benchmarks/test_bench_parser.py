@@ -110,6 +110,29 @@ def test_parse_and_environ(benchmark: Any, kind: str, name: str) -> None:
     assert environ["HTTP_HOST"]
 
 
+def with_gunicorn(parser: str, data: bytes) -> Callable[[], Any]:
+    """gunicorn's own way from bytes to environ, with the parser of that name (its setting)."""
+    cfg = import_module("gunicorn.config").Config()
+    cfg.set("http_parser", parser)
+    request = import_module("gunicorn.http.message").Request
+    unreader = import_module("gunicorn.http.unreader").IterUnreader
+    create = import_module("gunicorn.http.wsgi").create
+    server, client = ("127.0.0.1", 8000), ("127.0.0.1", 50000)
+
+    def whole() -> Any:
+        return create(request(cfg, unreader([data]), client), None, client, server, cfg)[1]
+
+    return whole
+
+
+@pytest.mark.skipif(find_spec("gunicorn") is None, reason="gunicorn is not installed")
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("parser", ["python", "fast"])
+def test_gunicorn_request_and_environ(benchmark: Any, parser: str, name: str) -> None:
+    benchmark.group = f"parse and environ {name}"
+    assert benchmark(with_gunicorn(parser, HEADS[name]))["HTTP_HOST"]
+
+
 def chunked(total: int, size: int) -> bytes:
     return (b"%x\r\n%s\r\n" % (size, b"x" * size)) * (total // size) + b"0\r\n\r\n"
 
