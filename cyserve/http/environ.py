@@ -25,14 +25,19 @@ class ErrorsWrapper(io.RawIOBase):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__()
-        self.streams: list[Any] = [sys.stderr] if cfg.errorlog == "-" else []
-        for handler in logging.getLogger("gunicorn.error").handlers:
-            stream = getattr(handler, "stream", None)
-            if stream is not None and stream not in self.streams:
-                self.streams.append(stream)
+        self.to_stderr = cfg.errorlog == "-"
+
+    def streams(self) -> list[Any]:
+        """Where the error log goes now: its files are opened anew when they are rotated."""
+        handlers = logging.getLogger("gunicorn.error").handlers
+        found = [sys.stderr] if self.to_stderr else []
+        for stream in (getattr(handler, "stream", None) for handler in handlers):
+            if stream is not None and stream not in found:
+                found.append(stream)
+        return found
 
     def write(self, data: str) -> int:  # type: ignore[override]
-        for stream in self.streams:
+        for stream in self.streams():
             stream.write(data)
             stream.flush()
         return len(data)
@@ -42,7 +47,7 @@ class ErrorsWrapper(io.RawIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        for stream in self.streams:
+        for stream in self.streams():
             stream.flush()
 
 
