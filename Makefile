@@ -4,7 +4,8 @@
 # make bench   the micro-benchmarks (tox)
 # make clean   remove all that the others made
 #
-# Variables: PYTHON=python3.12  ARGS='-w 4' (serve)  TESTS=tests/unit (test)  PYTEST_ARGS='-k name -x' (test)
+# Variables: PYTHON=python3.12; for serve ARGS='-w 4';
+#   for test TESTS=tests/unit PYTEST_ARGS='-k name -x' PYTHON_ARGS='-X dev'
 # Nothing here needs root, and nothing outside .venv, .tox and build is written.
 
 SHELL := /bin/sh
@@ -74,7 +75,8 @@ serve: $(INSTALLED)
 # The tests run from an empty directory: beside cyserve/ the tree would shadow the wheel.
 TESTS ?= tests
 PYTEST = mkdir -p build/run && cd build/run && env -u PYTHONPATH CYSERVE_TEST_INSTALLED=1 $(1) \
-    ../../$(BIN)/pytest -c $(CURDIR)/pyproject.toml $(addprefix $(CURDIR)/,$(TESTS)) $(PYTEST_ARGS)
+    $(CURDIR)/$(BIN)/python $(PYTHON_ARGS) $(CURDIR)/$(BIN)/pytest -c $(CURDIR)/pyproject.toml \
+    $(addprefix $(CURDIR)/,$(TESTS)) $(PYTEST_ARGS)
 
 test: test-compiled test-pure
 
