@@ -5,7 +5,8 @@ been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, 
 as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
-never a silent fallback. The protocols at the end make mypy hold both kinds to one contract.
+never a silent fallback; so is a build of which a part is missing, the engine's (`_compiled`)
+included. The protocols at the end make mypy hold both kinds to one contract.
 The classes' names (`_accel.ResponseHead`) are there for annotations only.
 """
 
@@ -13,8 +14,12 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+
+from cyserve._compiled import ENGINE, KERNEL
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     import socket
@@ -56,15 +61,24 @@ def _extension(name: str) -> ModuleType | None:
         return None
 
 
+def _is_extension(name: str) -> bool:
+    spec = find_spec(name)
+    return spec is not None and isinstance(spec.loader, ExtensionFileLoader)
+
+
 def _compiled() -> _Kernel | None:
-    found = {name: _extension(f"cyserve.{name}") for name in ("_parser", "_io")}
-    parser, io = found.values()
-    if parser is not None and io is not None:
-        return _Kernel("compiled", parser, io)
-    if parser is not None or io is not None:
-        missing = " ".join(f"cyserve.{name}" for name, module in found.items() if module is None)
-        raise ImportError(f"incomplete build: {missing} was not compiled; reinstall cyserve")
-    return None
+    kernel = {name: _extension(f"cyserve.{name}") for name in KERNEL}
+    built = {name: module is not None for name, module in kernel.items()}
+    built.update((name, _is_extension(f"cyserve.{name}")) for name in ENGINE)
+    if not any(built.values()):
+        return None
+    missing = " ".join(f"cyserve.{name}" for name, there in built.items() if not there)
+    if missing:
+        raise ImportError(f"incomplete build: not compiled: {missing}; reinstall cyserve")
+    parser, io = kernel.values()
+    assert parser is not None
+    assert io is not None
+    return _Kernel("compiled", parser, io)
 
 
 def _pure() -> _Kernel:

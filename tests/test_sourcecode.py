@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import cyserve
+from cyserve import _compiled
 
 TREE = Path(__file__).resolve().parents[1]
 PACKAGE = TREE / "cyserve"
@@ -141,6 +142,14 @@ def imported_kernels(path: Path) -> set[str]:
 def test_kernel_is_reached_through_accel_only(path: Path) -> None:
     allowed = MAY_IMPORT_KERNEL.get(path.stem, set()) if path.parent == PACKAGE else set()
     assert imported_kernels(path) <= allowed
+
+
+def test_what_is_compiled_is_listed_once_and_has_its_types_beside_it() -> None:
+    typed = [path for path in sources(".pxd") if path.with_suffix(".py").exists()]
+    listed = [f"cyserve/{name.replace('.', '/')}.pxd" for name in _compiled.ENGINE]
+    assert sorted(map(name_of, typed)) == sorted(listed)
+    kernel = sorted(path.stem for path in sources(".pyx"))
+    assert kernel == sorted(_compiled.KERNEL)
 
 
 def test_master_starts_without_tls_and_event_loops() -> None:

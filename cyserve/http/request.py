@@ -1,7 +1,8 @@
 """A request as hooks, loggers and the request cycle see it.
 
 The compiled `RequestHead` holds what the client said; this object adds what the server makes of it.
-It decides nothing: `policy` does.
+It decides nothing: `policy` does. `RequestCore` is an extension type in a compiled build (its C
+types: request.pxd), `Request` a Python class in any: what users subclass and patch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,22 +14,17 @@ if TYPE_CHECKING:
     from cyserve.http.connection import Connection
 
 
-class Request:
-    """One request.
-
-    head: what was parsed; connection: where it came from. `body` is a `Body`, `scheme` the URL
-    scheme, `trailers` the fields after a chunked body, `req_number` counts from 1 on a connection.
-    """
-
-    script_name = ""  # from a trusted SCRIPT_NAME field
-    forwarded_scheme: str | None = None  # what a trusted proxy says
-    must_close = False
-    body: Body = NO_BODY
+class RequestCore:
+    """What `Request` is made of."""
 
     def __init__(self, head: "_accel.RequestHead", connection: "Connection") -> None:
         self.head = head
         self.connection = connection
         self.req_number = connection.requests
+        self.script_name = ""  # from a trusted SCRIPT_NAME field
+        self.forwarded_scheme: str | None = None  # what a trusted proxy says
+        self.must_close = False
+        self.body: Body = NO_BODY
 
     @property
     def scheme(self) -> str:
@@ -92,3 +88,11 @@ class Request:
     def should_close(self) -> bool:
         """True when the connection ends after this request (RFC 9112 section 9.3)."""
         return self.must_close or not self.head.keep_alive
+
+
+class Request(RequestCore):
+    """One request.
+
+    head: what was parsed; connection: where it came from. `body` is a `Body`, `scheme` the URL
+    scheme, `trailers` the fields after a chunked body, `req_number` counts from 1 on a connection.
+    """

@@ -2,6 +2,7 @@
 
 The kernel checks and serialises the head; this class decides how the body is framed and whether the
 connection goes on. It writes to a transport and never waits except for a client that does not read.
+`ResponseCore` is an extension type in a compiled build (response.pxd); `Response` never is.
 """
 
 import logging
@@ -76,24 +77,8 @@ class _ServerFields:
 _server_fields = _ServerFields()
 
 
-class Response:
-    """The answer to one request.
-
-    req: the request; sock: the client socket, for subclasses; cfg: the settings; send_timeout:
-    seconds that a client may leave a full socket unread.
-    """
-
-    status: str | None = None
-    head: "_accel.ResponseHead | None" = None
-    framed = False  # the three that follow have been settled
-    response_length: int | None = None  # the announced Content-Length
-    chunked = False
-    bodyless = False  # no body belongs to this answer (RFC 9110 section 6.4.1)
-    must_close = False
-    closes = True  # the connection ends after this answer
-    headers_sent = False
-    finished = False  # the application has handed over its last byte
-    sent = 0  # body bytes, without framing
+class ResponseCore:
+    """What `Response` is made of."""
 
     def __init__(self, req: Request, sock: Any, cfg: Any, send_timeout: float = 60.0) -> None:
         self.req = req
@@ -101,6 +86,17 @@ class Response:
         self.cfg = cfg
         self.transport = req.connection.transport
         self.send_timeout = send_timeout
+        self.status: str | None = None
+        self.head: _accel.ResponseHead | None = None
+        self.framed = False  # the three that follow have been settled
+        self.response_length: int | None = None  # the announced Content-Length
+        self.chunked = False
+        self.bodyless = False  # no body belongs to this answer (RFC 9110 section 6.4.1)
+        self.must_close = False
+        self.closes = True  # the connection ends after this answer
+        self.headers_sent = False
+        self.finished = False  # the application has handed over its last byte
+        self.sent = 0  # body bytes, without framing
 
     @property
     def version(self) -> tuple[int, int]:
@@ -320,6 +316,14 @@ class Response:
             self.req.method,
             self.status,
         )
+
+
+class Response(ResponseCore):
+    """The answer to one request.
+
+    req: the request; sock: the client socket, for subclasses; cfg: the settings; send_timeout:
+    seconds that a client may leave a full socket unread.
+    """
 
 
 def _text(value: Any) -> str:
