@@ -1,6 +1,6 @@
 """Picks the compiled kernel or its pure-Python twin: the only module that knows there are two.
 
-`parser` and `io` are bound at import and may be bound anew by `select` (when a configuration has
+`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a configuration has
 been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, or take such names
 as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
 
     from cyserve import _io as io
     from cyserve import _parser as parser
+    from cyserve import _poll as poll
     from cyserve._io import InputBuffer as InputBuffer
     from cyserve._io import OutputBuffer as OutputBuffer
     from cyserve._io import ResponseHead as ResponseHead
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     from cyserve._parser import HeadRules as HeadRules
     from cyserve._parser import RequestHead as RequestHead
 
-__all__ = ("implementation", "io", "parser", "select")
+__all__ = ("implementation", "io", "parser", "poll", "select")
 
 _kind: Literal["compiled", "pure"] = "pure"
 
@@ -42,6 +43,7 @@ class _Kernel(NamedTuple):
     kind: Literal["compiled", "pure"]
     parser: ModuleType
     io: ModuleType
+    poll: ModuleType
 
 
 def _switch(name: str) -> bool:
@@ -75,14 +77,15 @@ def _compiled() -> _Kernel | None:
     missing = " ".join(f"cyserve.{name}" for name, there in built.items() if not there)
     if missing:
         raise ImportError(f"incomplete build: not compiled: {missing}; reinstall cyserve")
-    parser, io = kernel.values()
-    assert parser is not None
-    assert io is not None
-    return _Kernel("compiled", parser, io)
+    modules = [module for module in kernel.values() if module is not None]
+    if "_poll" not in KERNEL:
+        modules.append(import_module("cyserve._pypoll"))
+    return _Kernel("compiled", *modules)
 
 
 def _pure() -> _Kernel:
-    return _Kernel("pure", import_module("cyserve._pyparser"), import_module("cyserve._pyio"))
+    names = ("_pyparser", "_pyio", "_pypoll")
+    return _Kernel("pure", *(import_module(f"cyserve.{name}") for name in names))
 
 
 def _pick(word: str) -> _Kernel:
@@ -111,18 +114,18 @@ def _pick(word: str) -> _Kernel:
 
 
 def select(word: str) -> None:
-    """Bind `parser` and `io` anew.
+    """Bind `parser`, `io` and `poll` anew.
 
     word: "auto" (compiled if there), "fast" (compiled) or "python" (the twins).
     Raises ImportError, and changes nothing, if that cannot be had or the environment forbids it;
     ValueError for another word.
     """
     kernel = _pick(word)
-    globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io)
+    globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io, poll=kernel.poll)
 
 
 def implementation() -> Literal["compiled", "pure"]:
-    """Which kind `parser` and `io` are now."""
+    """Which kind they are now."""
     return _kind
 
 
@@ -132,7 +135,7 @@ select("auto")
 # -- the contract: mypy fails below if a stub or a twin strays from it --
 
 if TYPE_CHECKING:
-    from cyserve import _io, _parser, _pyio, _pyparser
+    from cyserve import _io, _parser, _poll, _pyio, _pyparser, _pypoll
 
     _Fields = list[tuple[str, str]]
     _Buffer = TypeVar("_Buffer", contravariant=True)
@@ -165,8 +168,9 @@ if TYPE_CHECKING:
         def headers(self) -> _Fields: ...
         @headers.setter
         def headers(self, headers: Iterable[tuple[str, str]]) -> None: ...
+        def whole(self, size: int) -> bool: ...
         def serialize(
-            self, start: bytes, fields: bytes, body: bytes = b"", *, length: bool = True
+            self, start: bytes, fields: bytes, body: bytes = b"", length: bool = True
         ) -> bytes: ...
 
     class _OutputBuffer(Protocol):
@@ -206,6 +210,7 @@ if TYPE_CHECKING:
         headers: _Fields
 
         def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]: ...
+        def plain(self) -> bool: ...
         def request_line(self) -> bytes: ...
 
     class _ChunkedDecoder(Protocol[_Buffer]):
@@ -258,6 +263,34 @@ if TYPE_CHECKING:
         def ChunkedDecoder(self) -> _MakeDecoder[_Buffer, _Rules]: ...
         def parse_head(self, buffer: _Buffer, rules: _Rules) -> _RequestHead | None: ...
 
+    class _Poller(Protocol):
+        progress: int
+        waiting: int
+        active: int
+        called: bool
+
+        @property
+        def contended(self) -> bool: ...
+        def register(self, fd: int, interest: int) -> None: ...
+        def modify(self, fd: int, interest: int) -> None: ...
+        def unregister(self, fd: int) -> None: ...
+        def register_listener(self, fd: int) -> None: ...
+        def requeue_listener(self, fd: int) -> None: ...
+        def take(self) -> list[int]: ...
+        def wait(self, seconds: float) -> list[int]: ...
+        def watch(self, nap: float) -> bool: ...
+        def pause(self, seconds: float) -> None: ...
+        def close(self) -> None: ...
+
+    class _MakePoller(Protocol):
+        def __call__(self) -> _Poller: ...
+
+    class _Poll(Protocol):
+        @property
+        def Poller(self) -> _MakePoller: ...
+
+    _poll_compiled: _Poll = _poll
+    _poll_pure: _Poll = _pypoll
     _io_compiled: _Io = _io
     _io_pure: _Io = _pyio
     _parser_compiled: _Parser[_io.InputBuffer, _parser.HeadRules, _parser.HeadRules] = _parser

@@ -2,11 +2,24 @@
 
 The kernel is written for Cython. The engine is plain Python, compiled from the very source that is
 interpreted where there is no extension; C types stand beside it in a .pxd of the same name.
-Names only: setup.py runs this file by its path, so it may import nothing.
+Names only: setup.py runs this file by its path, so it may import nothing of ours.
 """
 
-#: Each has a .pyx here and a twin of its own, `_py...`.
-KERNEL = ("_parser", "_io")
+import sys
+
+#: Each has a .pyx here and a twin of its own, `_py...`. Without epoll `_pypoll` is all there is.
+KERNEL: tuple[str, ...] = ("_parser", "_io")
+if sys.platform.startswith("linux"):
+    KERNEL += ("_poll",)
 
 #: Each has a .py and a .pxd: everything that runs for every request. The extension shadows the .py.
-ENGINE = ("http.request", "http.response", "http.body", "http.environ", "http.cycle")
+ENGINE = (
+    "http.transport",
+    "http.body",
+    "http.request",
+    "http.response",
+    "http.environ",
+    "http.connection",
+    "http.cycle",
+    "workers.connection_loop",
+)

@@ -69,9 +69,8 @@ __all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
 cdef object STREAM = int(socket.SOCK_STREAM)   # an enum member would cost more
 
 cdef enum:
-    SMALL = 256         # bytes of response fields that need no memory of their own
     VECTORS = 64        # pieces given to one system call
-    LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
+    SPARE = 16384       # bytes that are received at once while a request is awaited
 
 # -- tables, built once from the grammar ---------------------------------------------------------
 
@@ -129,6 +128,9 @@ def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
         return client, ("", 0) if family != socket.AF_UNIX else ""
 
 
+cdef char *spare = NULL   # the memory of a buffer that was released, of SPARE bytes
+
+
 cdef class InputBuffer:
     """Bytes received on a connection and not yet consumed.
 
@@ -144,13 +146,15 @@ cdef class InputBuffer:
             self.feed(data)
 
     def __dealloc__(self):
-        free(self.data)
+        self.end = self.start
+        self.release()
 
     def __len__(self) -> int:
         return self.end - self.start
 
     cdef int reserve(self, Py_ssize_t room) except -1:
         """Make room for that many more bytes behind `end`."""
+        global spare
         cdef Py_ssize_t used = self.end - self.start
         cdef Py_ssize_t wanted
         cdef char *grown
@@ -160,7 +164,10 @@ cdef class InputBuffer:
             memmove(self.data, self.data + self.start, used)
         else:
             wanted = max(used + room, 2 * used)
-            grown = <char *> malloc(wanted)
+            if wanted == SPARE and spare != NULL:
+                grown, spare = spare, NULL
+            else:
+                grown = <char *> malloc(wanted)
             if grown == NULL:
                 raise MemoryError()
             if used:
@@ -186,7 +193,7 @@ cdef class InputBuffer:
         memcpy(self.data + self.end, PyBytes_AS_STRING(fixed), size)
         self.end += size
 
-    def fill(self, int fd, Py_ssize_t size = 8192) -> int:
+    cpdef Py_ssize_t fill(self, int fd, Py_ssize_t size = 8192) except -2:
         """Receive once, without blocking, up to `size` bytes from the non-blocking socket `fd`.
 
         Returns the number of bytes received, 0 at the end of the stream, -1 if there is
@@ -224,10 +231,14 @@ cdef class InputBuffer:
         self.consume(size)
         return size
 
-    def release(self) -> None:
+    cpdef void release(self) noexcept:
         """Give the memory back if nothing is kept in it, as on an idle connection."""
+        global spare
         if self.start == self.end:
-            free(self.data)
+            if self.capacity == SPARE and spare == NULL:
+                spare = self.data   # whoever needs as much next gets it: the usual case
+            else:
+                free(self.data)
             self.data = NULL
             self.start = self.end = self.capacity = 0
 
@@ -279,19 +290,6 @@ cdef class ResponseHead:
     Content-Length, InvalidResponseHeaderName and InvalidResponseHeader for what RFC 9110 5.1 and
     5.5 do not allow: no CR, LF or NUL ever gets through.
     """
-
-    cdef readonly str status        # the status line's code and phrase, e.g. "200 OK"
-    cdef readonly int status_code   # the three digits as a number
-    cdef list shown                 # what `headers` has handed out
-    cdef char *lines                # the fields kept, each "name: value\r\n"
-    cdef Py_ssize_t size
-    cdef Py_ssize_t capacity
-    cdef Py_ssize_t length_at       # where in them the Content-Length line is
-    cdef Py_ssize_t length_size     # 0: there is none
-    cdef long long length
-    cdef bint asked_upgrade         # once asked for, for good: `headers` tells no more
-    cdef bint asked_close
-    cdef char small[SMALL]
 
     def __cinit__(self):
         self.status = ""
@@ -483,7 +481,19 @@ cdef class ResponseHead:
             line = cr + 2
         return found
 
-    def serialize(self, start, fields, body=b"", *, bint length=True) -> bytes:
+    cpdef bint whole(self, Py_ssize_t size) except -1:
+        """Whether a body of just that many bytes is all there is to the answer.
+
+        That is: they are announced, the status goes with a body (not 1xx, 204, 304), and neither
+        upgrade nor close was asked for.
+        """
+        self.settle()
+        return (
+            self.length == size and self.status_code >= 200 and self.status_code != 204
+            and self.status_code != 304 and not (self.asked_upgrade or self.asked_close)
+        )
+
+    cpdef bytes serialize(self, start, fields, body=b"", bint length=True):
         """The whole head, and a small body behind it, as it goes to the wire.
 
         start: what precedes the status, as b"HTTP/1.1 ". fields: the server's own lines, each with
@@ -514,13 +524,6 @@ cdef class ResponseHead:
         return whole
 
 
-cdef struct Piece:
-    PyObject *owner             # keeps `data` alive; NULL: constant, or `line`
-    const char *data            # NULL: the bytes are in `line`
-    Py_ssize_t size
-    char line[LONGEST_LINE]
-
-
 cdef inline const char *bytes_of(const Piece *piece) noexcept nogil:
     if piece.data == NULL:
         return piece.line
@@ -532,12 +535,6 @@ cdef class OutputBuffer:
 
     What is written is held by reference, not copied, unless it can change (bytearray, memoryview).
     """
-
-    cdef Piece *pieces          # malloc'ed at the first write
-    cdef Py_ssize_t first
-    cdef Py_ssize_t count
-    cdef Py_ssize_t capacity
-    cdef Py_ssize_t size        # bytes in all pieces
 
     def __cinit__(self):
         self.pieces = NULL
@@ -580,7 +577,7 @@ cdef class OutputBuffer:
         piece.data = PyBytes_AS_STRING(data)
         return 0
 
-    def write(self, data) -> None:
+    cpdef void write(self, data) except *:
         """Queue bytes, a bytearray or a memoryview. No system call."""
         cdef bytes fixed = unchangeable(data)
         if PyBytes_GET_SIZE(fixed):
@@ -609,7 +606,7 @@ cdef class OutputBuffer:
         """Queue the last chunk and an empty trailer section (RFC 9112 7.1)."""
         self.append(5).data = b"0\r\n\r\n"
 
-    def flush(self, int fd) -> int:
+    cpdef Py_ssize_t flush(self, int fd) except -1:
         """Send on the non-blocking socket `fd`, again while it takes all that it is given.
 
         Returns the number of bytes still to be sent. Raises OSError as send(2) does; then nothing

@@ -239,8 +239,22 @@ class ResponseHead:
             self._close |= close
         return False
 
+    def whole(self, size: int) -> bool:
+        """Whether a body of just that many bytes is all there is to the answer.
+
+        That is: they are announced, the status goes with a body (not 1xx, 204, 304), and neither
+        upgrade nor close was asked for.
+        """
+        self._settle()
+        return (
+            self._length == size
+            and self._code >= 200
+            and self._code not in (204, 304)
+            and not (self._upgrade or self._close)
+        )
+
     def serialize(
-        self, start: bytes, fields: bytes, body: bytes = b"", *, length: bool = True
+        self, start: bytes, fields: bytes, body: bytes = b"", length: bool = True
     ) -> bytes:
         """The whole head, and a small body behind it, as it goes to the wire.
 

@@ -163,6 +163,10 @@ class RequestHead:
             environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
         return environ
 
+    def plain(self) -> bool:
+        """Whether it is an ordinary HTTP/1.1 request: no open decision, and not HEAD."""
+        return not self.flags and self.version == (1, 1) and self.method != "HEAD"
+
     def request_line(self) -> bytes:
         """The request line as it came, without its CRLF."""
         return self._line.encode("latin-1")

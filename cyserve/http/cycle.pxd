@@ -1,9 +1,18 @@
 """C types of cycle.py."""
 
+cimport cython
+
+from cyserve.http.connection cimport Connection
 from cyserve.http.request cimport RequestCore
 from cyserve.http.response cimport ResponseCore
 
 cdef class Cycle:
-    cdef public object worker, cfg, log, slot, application, pre_request, post_request, access
+    cdef public object worker, cfg, log, begin, end, application, count
+    cdef public object pre_request, post_request, access
     cdef public bint keep_alive
     cdef public double send_timeout
+
+    @cython.locals(
+        connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint)
+    cpdef run(self, RequestCore req)
+    cpdef _respond(self, ResponseCore resp, dict environ)

@@ -51,6 +51,20 @@ class ErrorsWrapper(io.RawIOBase):
             stream.flush()
 
 
+_LATER = (  # keys of a connection, and of a request
+    "gunicorn.socket",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "REQUEST_METHOD",
+    "RAW_URI",
+    "QUERY_STRING",
+    "PATH_INFO",
+    "SERVER_PROTOCOL",
+    "wsgi.input",
+    "wsgi.early_hints",
+)
+
+
 class Endpoint:
     """A listener as its requests see it.
 
@@ -64,7 +78,8 @@ class Endpoint:
         self.is_unix = not isinstance(self.address, tuple)
         self.script_name = os.environ.get("SCRIPT_NAME", "").rstrip("/")
         host, port = ("", "") if self.is_unix else self.address[:2]
-        self.template: dict[str, Any] = {
+        self.template: dict[str, Any] = {}
+        template = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": self.scheme,
             "wsgi.errors": ErrorsWrapper(cfg),
@@ -78,6 +93,9 @@ class Endpoint:
             "SERVER_PORT": str(port),
             "SCRIPT_NAME": "",
         }
+        # The keys that come later make room: a copy that has to grow costs more than copying it.
+        for name in (*template, *_LATER):
+            self.template[name] = template.get(name)
 
     def connection_template(self, address: Any, sock: Any) -> dict[str, Any]:
         """The template with the keys of one connection added."""
@@ -88,6 +106,7 @@ class Endpoint:
             template["REMOTE_PORT"] = str(address[1])
         else:
             template["REMOTE_ADDR"] = ""
+            template.pop("REMOTE_PORT", None)
         return template
 
 
@@ -95,7 +114,7 @@ def make_environ(req: Request, early_hints: Any) -> dict[str, Any]:
     """The environ of one request; raises ConfigurationProblem if SCRIPT_NAME does not fit."""
     connection = req.connection
     endpoint = connection.endpoint
-    environ = req.head.fill_environ(connection.template)
+    environ = req.fill_environ(connection.template)
     environ["wsgi.input"] = req.body
     environ["wsgi.early_hints"] = early_hints
     if req.forwarded_scheme is not None:

@@ -14,17 +14,52 @@ if TYPE_CHECKING:
     from cyserve.http.connection import Connection
 
 
+class Origin:
+    """What a request has to do with of its `Connection`, which adds no state but its own."""
+
+    __slots__ = ()
+
+
 class RequestCore:
-    """What `Request` is made of."""
+    """What `Request` is made of; the first methods are for the engine alone."""
 
     def __init__(self, head: "_accel.RequestHead", connection: "Connection") -> None:
         self.head = head
         self.connection = connection
-        self.req_number = connection.requests
+        #: The head again if both kernel and engine are compiled: calls through it are C calls.
+        self.direct = head if self.connection.compiled else None
+        self.req_number = self.connection.requests
         self.script_name = ""  # from a trusted SCRIPT_NAME field
         self.forwarded_scheme: str | None = None  # what a trusted proxy says
         self.must_close = False
         self.body: Body = NO_BODY
+
+    def plain(self) -> bool:
+        """Whether nothing about the request is unusual but, perhaps, its body."""
+        direct = self.direct
+        return self.head.plain() if direct is None else direct.plain()
+
+    def persistent(self) -> bool:
+        """Whether the client wants the connection kept."""
+        direct = self.direct
+        return self.head.keep_alive if direct is None else direct.keep_alive
+
+    def has_body(self) -> bool:
+        direct = self.direct
+        if direct is None:
+            return self.head.chunked or self.head.content_length > 0
+        return direct.chunked or direct.content_length > 0
+
+    def line(self) -> bytes:
+        """The request line as it came."""
+        direct = self.direct
+        return self.head.request_line() if direct is None else direct.request_line()
+
+    def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
+        direct = self.direct
+        if direct is None:
+            return self.head.fill_environ(template)
+        return direct.fill_environ(template)
 
     @property
     def scheme(self) -> str:

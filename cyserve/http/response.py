@@ -84,10 +84,11 @@ class ResponseCore:
         self.req = req
         self.sock = sock
         self.cfg = cfg
-        self.transport = req.connection.transport
+        self.transport = self.req.connection.transport
         self.send_timeout = send_timeout
         self.status: str | None = None
         self.head: _accel.ResponseHead | None = None
+        self.direct: _accel.ResponseHead | None = None  # the head again if C calls can be made
         self.framed = False  # the three that follow have been settled
         self.response_length: int | None = None  # the announced Content-Length
         self.chunked = False
@@ -142,7 +143,8 @@ class ResponseCore:
                 exc_info = None
         elif self.head is not None:
             raise AssertionError("Response headers already set!")
-        self.head = _accel.io.ResponseHead(status, headers)
+        self.head = head = _accel.io.ResponseHead(status, headers)
+        self.direct = head if self.transport.compiled else None
         self.status = status
         self.framed = False
         return self.write
@@ -232,30 +234,35 @@ class ResponseCore:
 
     def write_whole(self, data: bytes) -> None:
         """Send a body that is at hand as one piece, and end it."""
-        head = self.head
-        request = self.req.head
-        if (
-            type(data) is bytes
-            and head is not None
-            and head.content_length == len(data) <= _SMALL_BODY
-            and head.status_code not in _SPECIAL
-            and request.version == (1, 1)
-            and not (request.flags or self.headers_sent or request.method == "HEAD")
-            and not head.upgrade
-        ):
-            # The usual answer: nothing to cut, to frame or to decide. The long way does the same.
-            self.closes = closes = (
-                self.must_close or head.close or self.req.must_close or not request.keep_alive
-            )
-            fields = _server_fields.get("close" if closes else "keep-alive", False)
-            self.headers_sent = self.finished = True
-            self.sent = len(data)
-            transport = self.transport
-            transport.output.write(head.serialize(b"HTTP/1.1 ", fields, data))
-            transport.flush()
-        else:
+        if not self.write_usual(data):
             self.queue(data)
             self.close()
+
+    def write_usual(self, data: bytes) -> bool:
+        """Send the usual answer, with nothing to cut, to frame or to decide; False if it is not.
+
+        The long way, `queue` and `close`, would send the same.
+        """
+        if type(data) is not bytes or self.head is None or self.headers_sent:
+            return False
+        size = len(data)
+        req = self.req
+        if size > _SMALL_BODY or not req.plain():
+            return False
+        direct = self.direct
+        if not (self.head.whole(size) if direct is None else direct.whole(size)):
+            return False
+        self.closes = self.must_close or req.must_close or not req.persistent()
+        fields = _server_fields.get("close" if self.closes else "keep-alive", False)
+        if direct is None:
+            answer = self.head.serialize(b"HTTP/1.1 ", fields, data)
+        else:
+            answer = direct.serialize(b"HTTP/1.1 ", fields, data)
+        self.headers_sent = self.finished = True
+        self.sent = size
+        self.transport.write(answer)
+        self.transport.flush()
+        return True
 
     def write_iterable(self, items: Any) -> None:
         """Send what the application returned; a list is at hand and leaves in one go."""

@@ -5,13 +5,11 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
-import errno
 import os
 import select
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 from cyserve import _accel
@@ -72,11 +70,21 @@ class PlainTransport:
     sock: the client socket, in non-blocking mode; waiter: how to wait when a call must.
     """
 
-    __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
+    secure = False  # what travels is not encrypted
 
-    #: fill(size): receive once, without blocking, up to that many bytes into `input`; 0 is the
-    #: end of the stream, -1 nothing yet. Raises OSError when the client is gone.
-    fill: Callable[[int], int]
+    __slots__ = (
+        "broken",
+        "compiled",
+        "direct_input",
+        "direct_output",
+        "fd",
+        "file",
+        "input",
+        "output",
+        "sock",
+        "waiter",
+        "waiting",
+    )
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self.sock = sock
@@ -84,15 +92,31 @@ class PlainTransport:
         self.waiter = waiter
         self.input = _accel.io.InputBuffer()
         self.output = _accel.io.OutputBuffer()
-        self.fill = partial(self.input.fill, self.fd)
+        self.compiled = _accel.implementation() == "compiled"
+        # The same two once more if they are compiled: calls through these are C calls.
+        self.direct_input = self.input if self.compiled else None
+        self.direct_output = self.output if self.compiled else None
         self.file: _FileTail | None = None
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
 
+    def fill(self, size: int) -> int:
+        """Receive once, without blocking, up to that many bytes into `input`.
+
+        Returns how many, 0 at the end of the stream, -1 if there is nothing yet. Raises OSError
+        when the client is gone.
+        """
+        direct = self.direct_input
+        return self.input.fill(self.fd, size) if direct is None else direct.fill(self.fd, size)
+
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait."""
+        direct = self.direct_output
         try:
-            pending = self.output.flush(self.fd)
+            if direct is None:
+                pending = self.output.flush(self.fd)
+            else:
+                pending = direct.flush(self.fd)
             if self.file is not None and not pending:
                 pending = self._flush_file(self.file)
         except OSError:
@@ -101,6 +125,22 @@ class PlainTransport:
             raise
         self.waiting = pending
         return pending
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; they are sent by the next flush."""
+        direct = self.direct_output
+        if direct is None:
+            self.output.write(data)
+        else:
+            direct.write(data)
+
+    def rest(self) -> None:
+        """Nothing is under way: give memory back if nothing has come."""
+        direct = self.direct_input
+        if direct is None:
+            self.input.release()
+        else:
+            direct.release()
 
     def send(self, seconds: float) -> None:
         """Flush, and wait for a slow client only while more than HIGH_WATER bytes wait.
@@ -160,11 +200,6 @@ class PlainTransport:
         self.sock.close()
         # Its number goes to the next connection; an application may have kept `wsgi.input`.
         self.fd = -1
-        self.fill = _closed
-
-
-def _closed(size: int) -> int:
-    raise OSError(errno.EBADF, "the connection is closed")
 
 
 class _FileTail:

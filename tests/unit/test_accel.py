@@ -13,15 +13,16 @@ import pytest
 from cyserve import _accel, _compiled
 
 NAMES = ("CYSERVE_NO_EXTENSIONS", "CYSERVE_REQUIRE_EXTENSIONS")
-PURE = ("pure", "cyserve._pyparser", "cyserve._pyio")
-COMPILED = ("compiled", "cyserve._parser", "cyserve._io")
+PURE = ("pure", "cyserve._pyparser", "cyserve._pyio", "cyserve._pypoll")
+COMPILED = ("compiled", "cyserve._parser", "cyserve._io", "cyserve._poll")
 
 ENGINE = tuple(f"cyserve.{name}" for name in _compiled.ENGINE)
 BUILT = find_spec("cyserve._io") is not None
 
 
-def chosen() -> tuple[str, str, str]:
-    return _accel.implementation(), _accel.parser.__name__, _accel.io.__name__
+def chosen() -> tuple[str, ...]:
+    modules = (_accel.parser, _accel.io, _accel.poll)
+    return (_accel.implementation(), *(module.__name__ for module in modules))
 
 
 class Installation:
@@ -51,7 +52,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Installation:
     """CPython, no switch set, stand-ins where extensions would be; all undone afterwards."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-    for name in ("_kind", "parser", "io"):  # what `select` binds anew
+    for name in ("_kind", "parser", "io", "poll"):  # what `select` binds anew
         monkeypatch.setattr(_accel, name, getattr(_accel, name))
     installed = Installation()
     for name in COMPILED[1:]:
@@ -59,6 +60,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setattr(_accel, "import_module", installed.import_module)
     monkeypatch.setattr(_accel, "_is_extension", installed.is_extension)
     monkeypatch.setattr(sys.implementation, "name", "cpython")
+    monkeypatch.setattr(_accel, "KERNEL", ("_parser", "_io", "_poll"))
     return installed
 
 
@@ -66,9 +68,7 @@ class TestSelect:
     @pytest.mark.parametrize(
         ("word", "expected"), [("auto", COMPILED), ("fast", COMPILED), ("python", PURE)]
     )
-    def test_words(
-        self, installation: Installation, word: str, expected: tuple[str, str, str]
-    ) -> None:
+    def test_words(self, installation: Installation, word: str, expected: tuple[str, ...]) -> None:
         _accel.select(word)
         assert chosen() == expected
 
