@@ -96,3 +96,16 @@ def test_an_unset_hook_is_recognised_by_identity(clean_env):
     settings = config.Config().settings
     for name in ("pre_request", "post_request"):
         assert settings[name].get() is settings[name].default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        ([], None),
+        (["--proxy-protocol"], "auto"),
+        (["--proxy-protocol", "V1"], "V1"),
+        (["--proxy-protocol=v2"], "v2"),
+    ],
+)
+def test_the_flag_of_proxy_protocol_needs_no_value(clean_env, arguments, mode):
+    assert config.Config().parser().parse_args(arguments).proxy_protocol == mode
