@@ -8,11 +8,12 @@ and `answered` after having run a request. It runs no application and watches no
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import NoMoreData, ParseException, RequestTimeout
+from cyserve._errors import ForbiddenProxyRequest, NoMoreData, ParseException, RequestTimeout
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
+from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.request import Request
 from cyserve.http.transport import PlainTransport, peer_name
 
@@ -23,7 +24,7 @@ RUN = 2  # run `request`, then call `answered`
 WRITE = 4  # wait until something can be written, or the deadline
 
 # States: what the bytes that come next belong to, or whose turn it is.
-_HEAD, _BODY, _SENDING, _LINGERING = range(4)
+_HEAD, _BODY, _SENDING, _LINGERING, _PROXY = range(5)
 
 RECEIVE_SIZE = 16384  # bytes to receive at once
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
@@ -43,6 +44,8 @@ class Context:
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
+        self.proxy_protocol: str = cfg.proxy_protocol
+        self.first_state = _HEAD if self.proxy_protocol == "off" else _PROXY
         self.body_buffer_size: int = cfg.client_body_buffer_size
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
@@ -71,6 +74,7 @@ class Connection:
         "lane",
         "linger_until",
         "place",
+        "proxy_header",
         "request",
         "requests",
         "state",
@@ -90,7 +94,8 @@ class Connection:
         self.template = endpoint.connection_template(address, transport.sock)
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
-        self.state = _HEAD
+        self.state = context.first_state
+        self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
         self.deadline = NEVER  # by the monotonic clock
         self.idle_since = NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
@@ -122,10 +127,12 @@ class Connection:
     def proceed(self, now: float) -> int:
         """What it waited for has come, or seems to have."""
         state = self.state
-        if state == _SENDING:
-            return self._send(now)
-        if state == _LINGERING:
-            return self._linger(now)
+        if state > _BODY:
+            if state == _SENDING:
+                return self._send(now)
+            if state == _LINGERING:
+                return self._linger(now)
+            return self._read_proxy_header(now)
         try:
             got = self.transport.fill(RECEIVE_SIZE)
         except OSError:
@@ -166,6 +173,32 @@ class Connection:
         self.transport.close()
 
     # -- receiving --
+
+    def _read_proxy_header(self, now: float) -> int:
+        """The first bytes of the connection may be a proxy's; never any later ones."""
+        transport = self.transport
+        context = self.context
+        try:
+            version = take(transport.sock, transport.input, context.proxy_protocol)
+            if version == UNSURE:
+                return READ
+            if version != ABSENT:
+                if not context.policy.allows_proxy_header(self.address):
+                    peer = peer_name(self.address)
+                    if not peer:  # gone before accept could see who it was: a health check
+                        return CLOSE
+                    raise ForbiddenProxyRequest(peer)
+                header = parse(transport.input, version)
+                if header is None:
+                    return READ
+                self.proxy_header = header
+                self.template.update(header.environ())
+        except ParseException as exc:
+            return self.refuse(exc, now)
+        except OSError:
+            return CLOSE
+        self.state = _HEAD
+        return self.proceed(now)
 
     def _advance(self, now: float) -> int:
         """Look how far the request is with the bytes at hand."""

@@ -4,10 +4,13 @@ import socket
 import struct
 
 import pytest
+from http_helpers import Peer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cyserve._errors import InvalidProxyHeader, InvalidProxyLine
+from cyserve.http.connection import CLOSE, READ, RUN
+from cyserve.http.environ import make_environ
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, V1, V2, ProxyHeader, parse, recognise, take
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -334,3 +337,132 @@ def test_reset_connection(io, pair):
     theirs.close()
     with pytest.raises(ConnectionResetError):
         take(ours, io.InputBuffer(), "auto")
+
+
+# -- on a connection --
+
+
+@pytest.fixture
+def connect(kernel):
+    """connect(sent, ...) -> the peer, after the connection has been started."""
+    peers = []
+
+    def make(sent=b"", **changes):
+        peer = Peer(sent, **{"proxy_protocol": "auto", **changes})
+        peers.append(peer)
+        peer.step = peer.connection.start(0.0)
+        return peer
+
+    yield make
+    for peer in peers:
+        peer.close()
+
+
+def client_of(peer):
+    environ = make_environ(peer.connection.request, None)
+    return environ["REMOTE_ADDR"], environ["REMOTE_PORT"]
+
+
+def answer(peer):
+    """End the request as the cycle does, on a connection that goes on."""
+    peer.connection.keep = True
+    peer.connection.finish_request()
+    return peer.connection.answered(0.0)
+
+
+def test_address_is_kept_for_the_whole_connection(connect):
+    peer = connect(TCP4 + REQUEST + REQUEST)
+    assert (peer.step, client_of(peer)) == (RUN, ("1.2.3.4", "1111"))
+    assert (answer(peer), client_of(peer)) == (RUN, ("1.2.3.4", "1111"))  # pipelined
+    assert answer(peer) == READ
+    peer.client.sendall(REQUEST)
+    assert (peer.connection.proceed(0.0), client_of(peer)) == (RUN, ("1.2.3.4", "1111"))
+    request = peer.connection.request
+    assert request.proxy_protocol_info == {
+        "proxy_protocol": "TCP4",
+        "client_addr": "1.2.3.4",
+        "client_port": 1111,
+        "proxy_addr": "5.6.7.8",
+        "proxy_port": 80,
+    }
+    assert request.peer_addr == request.remote_addr == ("127.0.0.1", 4711)
+
+
+@pytest.mark.parametrize("again", [TCP4, block(0x21, 0x11, IPV4)])
+@pytest.mark.parametrize("first", [TCP4, b""])
+def test_header_before_a_later_request(connect, first, again):
+    peer = connect(first + REQUEST)
+    assert answer(peer) == READ
+    peer.client.sendall(again + REQUEST)
+    peer.connection.proceed(0.0)
+    assert peer.connection.request is None
+    assert peer.received().startswith(b"HTTP/1.1 400 ")
+
+
+def test_other_connections_of_the_listener_are_not_touched(connect):
+    proxied, plain = connect(TCP4 + REQUEST), connect(REQUEST)
+    assert client_of(proxied) == ("1.2.3.4", "1111")
+    assert client_of(plain) == ("127.0.0.1", "4711")
+    assert plain.connection.request.proxy_protocol_info is None
+
+
+@pytest.mark.parametrize("sent", [b"PROXY ", TCP4 + REQUEST, SIGNATURE, block(0x20, 0, b"")])
+def test_stranger_is_refused_without_reading_on(connect, sent):
+    peer = connect(sent, address=("192.0.2.7", 4711))
+    assert peer.received().startswith(b"HTTP/1.1 403 ")
+    assert peer.log.lines == [
+        ("warning", "Invalid request from ip=192.0.2.7: Proxy request from '192.0.2.7' not allowed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [(("192.0.2.7", 1), ["192.0.2.0/24"]), (("192.0.2.7", 1), ["*"]), ("", [])],
+)
+def test_who_may(connect, address, allowed):
+    peer = connect(TCP4 + REQUEST, address=address, proxy_allow_ips=allowed)
+    assert (peer.step, client_of(peer)) == (RUN, ("1.2.3.4", "1111"))
+
+
+def test_trust_is_about_the_socket_peer(connect):
+    fields = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n"
+    peer = connect(TCP4 + fields)
+    assert make_environ(peer.connection.request, None)["wsgi.url_scheme"] == "https"
+    peer = connect(TCP4 + fields, forwarded_allow_ips=["1.2.3.4"])
+    assert make_environ(peer.connection.request, None)["wsgi.url_scheme"] == "http"
+
+
+def test_peer_that_has_gone_is_not_reported(connect):
+    """A load balancer's check: a header, then a reset; accept could not tell who it was."""
+    peer = connect(block(0x20, 0, b""), address=("", 0))
+    assert (peer.step, peer.log.lines) == (CLOSE, [])
+
+
+@pytest.mark.parametrize("begun", [b"P", b"\r\n", TCP4[:-1], SIGNATURE + b"\x21"])
+def test_header_that_does_not_come_in_time(connect, begun):
+    peer = connect(begun)
+    assert (peer.step, peer.connection.deadline) == (READ, 5.0)
+    peer.connection.expire(5.0)
+    assert peer.received().startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("sent", [b"", TCP4])
+def test_nothing_but_a_header(connect, sent):
+    peer = connect(sent)
+    assert (peer.step, peer.connection.deadline) == (READ, 5.0)
+    assert peer.connection.expire(5.0) == CLOSE
+    assert peer.log.lines == []
+
+
+@pytest.mark.parametrize("begun", [b"", b"PROX", TCP4[:-1], TCP4])
+def test_client_that_goes_away(connect, begun):
+    peer = connect(begun)
+    peer.client.close()
+    while (step := peer.connection.proceed(0.0)) == READ:
+        pass
+    assert (step, peer.log.lines) == (CLOSE, [])
+
+
+def test_off(connect):
+    peer = connect(TCP4 + REQUEST, proxy_protocol="off")
+    assert peer.received().startswith(b"HTTP/1.1 400 ")
