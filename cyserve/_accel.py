@@ -1,8 +1,8 @@
 """Picks the compiled kernel or its pure-Python twin: the only module that knows there are two.
 
-`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a configuration has
-been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, or take such names
-as locals when a worker boots; never `from cyserve import _io`.
+`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a
+configuration has been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`,
+or take such names as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
 never a silent fallback. The protocols at the end make mypy hold both kinds to one contract.

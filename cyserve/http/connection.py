@@ -283,6 +283,13 @@ class Connection:
                 self.unread = True
             self.keep = self.keep and not self.unread
 
+    def abandon(self) -> None:
+        """The request did not come to a proper end: nothing more is sent, nothing more is run."""
+        self.keep = False
+        self.transport.discard()
+        self.transport.broken = True
+        self.finish_request()
+
     def _send(self, now: float) -> int:
         try:
             pending = self.transport.flush()
