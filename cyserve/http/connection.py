@@ -179,7 +179,7 @@ class Connection:
         transport = self.transport
         context = self.context
         try:
-            version = take(transport.sock, transport.input, context.proxy_protocol)
+            version = take(transport.fd, transport.input, context.proxy_protocol)
             if version == UNSURE:
                 return READ
             if version != ABSENT:

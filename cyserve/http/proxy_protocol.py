@@ -6,6 +6,7 @@ the input buffer; `parse` judges them there. What follows is still in the socket
 the TLS handshake. Whether the peer may send a header is not asked here, and nothing here waits.
 """
 
+import _socket  # not `socket`, whose sockets TLS and gevent replace by others that wait or refuse
 import re
 import socket
 import struct
@@ -79,19 +80,20 @@ def recognise(first: bytes, mode: str) -> int:
     return ABSENT
 
 
-def take(sock: socket.socket, buffer: "_accel.InputBuffer", mode: str) -> int:
-    """Move what has come of a header, and nothing behind it, from the socket into the buffer.
+def take(fd: int, buffer: "_accel.InputBuffer", mode: str) -> int:
+    """Move what has come of a header, and nothing behind it, from a socket into the buffer.
 
-    sock: a non-blocking socket from which nothing else has been read; buffer: empty, or what
-    earlier calls took.
+    fd: of a non-blocking socket from which nothing else has been read; buffer: empty, or what
+    earlier calls took; mode: as in `recognise`.
 
-    Returns what `recognise` does. ABSENT, also at the end of the stream, is final: the socket goes
-    on with what follows the bytes in the buffer, which are those that made it UNSURE before. After
-    the others it must be called again when the socket is readable, unless `parse` has a header.
+    Returns what `recognise` does. ABSENT, also at the end of the stream, is final: what the buffer
+    then holds was UNSURE before, and what follows it is in the socket (so with TLS, where that is
+    no handshake any more, nothing may be left in the buffer). After any other result it must be
+    called again when the socket is readable, until `parse` has a header.
     Raises OSError as recv(2) does.
     """
     try:
-        ahead = sock.recv(_AHEAD, socket.MSG_PEEK)
+        ahead = _look(fd)
     except BlockingIOError:
         return UNSURE
     if not ahead:
@@ -101,8 +103,18 @@ def take(sock: socket.socket, buffer: "_accel.InputBuffer", mode: str) -> int:
     if version != ABSENT:
         # Even an incomplete header must leave the socket, which would be readable for ever.
         end = len(first) if version == UNSURE else _size(first, version)
-        buffer.fill(sock.fileno(), end - len(buffer))
+        buffer.fill(fd, end - len(buffer))
     return version
+
+
+def _look(fd: int) -> bytes:
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, fd)  # of whatever family
+    try:
+        if sock.gettimeout():  # an application has called socket.setdefaulttimeout
+            sock.setblocking(False)
+        return sock.recv(_AHEAD, _socket.MSG_PEEK)
+    finally:
+        sock.detach()
 
 
 def parse(buffer: "_accel.InputBuffer", version: int) -> ProxyHeader | None:

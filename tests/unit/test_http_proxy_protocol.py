@@ -244,7 +244,7 @@ def test_only_the_header_leaves_the_socket(io, pair, header, said):
     ours, theirs = pair
     theirs.sendall(header + REQUEST)
     buffer = io.InputBuffer()
-    version = take(ours, buffer, "auto")
+    version = take(ours.fileno(), buffer, "auto")
     assert version == version_of(header)
     assert parse(buffer, version) == said
     assert len(buffer) == 0
@@ -259,12 +259,12 @@ def test_header_at_every_split(io, header, said):
             ours.setblocking(False)
             buffer = io.InputBuffer()
             theirs.sendall(header[:size])
-            version = take(ours, buffer, "auto")
+            version = take(ours.fileno(), buffer, "auto")
             assert version in {UNSURE, version_of(header)}
             assert version == UNSURE or parse(buffer, version) is None
             assert buffer.peek(1000) == header[:size]  # else the socket would stay readable
             theirs.sendall(header[size:] + REQUEST)
-            version = take(ours, buffer, "auto")
+            version = take(ours.fileno(), buffer, "auto")
             assert parse(buffer, version) == said
             assert ours.recv(1000) == REQUEST
 
@@ -274,10 +274,10 @@ def test_header_byte_by_byte(io, pair):
     buffer = io.InputBuffer()
     for byte in TCP4[:-1]:
         theirs.sendall(bytes([byte]))
-        version = take(ours, buffer, "auto")
+        version = take(ours.fileno(), buffer, "auto")
         assert version == UNSURE or parse(buffer, version) is None
     theirs.sendall(TCP4[-1:] + REQUEST[:1])
-    assert take(ours, buffer, "auto") == V1
+    assert take(ours.fileno(), buffer, "auto") == V1
     assert parse(buffer, V1) == VALID["v1 TCP4"][1]
     assert ours.recv(1000) == REQUEST[:1]
 
@@ -287,7 +287,7 @@ def test_large_header_comes_in_parts(io, pair):
     theirs.sendall(block(0x21, 0x11, IPV4 + bytes(65535 - 12)) + REQUEST)
     buffer = io.InputBuffer()
     while (header := parse(buffer, V2)) is None:
-        assert take(ours, buffer, "v2") == V2
+        assert take(ours.fileno(), buffer, "v2") == V2
         assert len(buffer) <= 65551
     assert header == VALID["v2 TCP4"][1]
     assert ours.recv(1000) == REQUEST
@@ -298,7 +298,7 @@ def test_without_a_header_nothing_leaves_the_socket(io, pair, first):
     ours, theirs = pair
     theirs.sendall(first)
     buffer = io.InputBuffer()
-    assert take(ours, buffer, "auto") == ABSENT
+    assert take(ours.fileno(), buffer, "auto") == ABSENT
     assert len(buffer) == 0
     assert ours.recv(1000) == first
 
@@ -307,28 +307,37 @@ def test_what_could_have_been_a_header_is_kept(io, pair):
     ours, theirs = pair
     buffer = io.InputBuffer()
     theirs.sendall(b"P")
-    assert take(ours, buffer, "auto") == UNSURE
+    assert take(ours.fileno(), buffer, "auto") == UNSURE
     theirs.sendall(b"OST / HTTP/1.1\r\n")
-    assert take(ours, buffer, "auto") == ABSENT
+    assert take(ours.fileno(), buffer, "auto") == ABSENT
     assert buffer.take(1000) + ours.recv(1000) == b"POST / HTTP/1.1\r\n"
 
 
 def test_header_of_the_other_version(io, pair):
     ours, theirs = pair
     theirs.sendall(TCP4)
-    assert take(ours, io.InputBuffer(), "v2") == ABSENT
+    assert take(ours.fileno(), io.InputBuffer(), "v2") == ABSENT
     assert ours.recv(1000) == TCP4
 
 
 def test_nothing_to_take_and_end_of_stream(io, pair):
     ours, theirs = pair
     buffer = io.InputBuffer()
-    assert take(ours, buffer, "auto") == UNSURE
+    assert take(ours.fileno(), buffer, "auto") == UNSURE
     theirs.sendall(b"PROX")
     theirs.shutdown(socket.SHUT_WR)
-    assert take(ours, buffer, "auto") == UNSURE
-    assert take(ours, buffer, "auto") == ABSENT
+    assert take(ours.fileno(), buffer, "auto") == UNSURE
+    assert take(ours.fileno(), buffer, "auto") == ABSENT
     assert buffer.take(1000) == b"PROX"
+
+
+@pytest.mark.timeout(30)
+def test_default_timeout_of_the_application_is_not_heeded(io, pair):
+    socket.setdefaulttimeout(60)
+    try:
+        assert take(pair[0].fileno(), io.InputBuffer(), "auto") == UNSURE
+    finally:
+        socket.setdefaulttimeout(None)
 
 
 def test_reset_connection(io, pair):
@@ -336,7 +345,7 @@ def test_reset_connection(io, pair):
     ours.send(b"never read")  # closing an end with unread bytes resets the other
     theirs.close()
     with pytest.raises(ConnectionResetError):
-        take(ours, io.InputBuffer(), "auto")
+        take(ours.fileno(), io.InputBuffer(), "auto")
 
 
 # -- on a connection --
