@@ -49,6 +49,7 @@ def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
     """
     listener = socket.socket(family, socket.SOCK_STREAM, 0, fd)
     try:
+        listener.setblocking(False)  # an application may have called socket.setdefaulttimeout
         while True:
             try:
                 client = listener.accept()[0]
