@@ -7,13 +7,14 @@ step that it returns. Nothing here runs the application (see `cycle`) or watches
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import NoMoreData, ParseException, RequestTimeout
+from cyserve._errors import ContentTooLarge, NoMoreData, ParseException, RequestTimeout
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
+from cyserve.http.refusal import report
 from cyserve.http.request import Request
-from cyserve.http.transport import PlainTransport, peer_name
+from cyserve.http.transport import PlainTransport
 
 # What the loop has to do next.
 MORE = 0  # wait until more can be read
@@ -31,12 +32,15 @@ class Context:
     """
 
     def __init__(self, cfg: Any, log: Any) -> None:
+        self.cfg = cfg
         self.log = log
+        self.access = log.access if log.access_log_enabled else None
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
         self.body_buffer_size: int = cfg.client_body_buffer_size
         self.body_timeout: float = cfg.client_body_timeout
+        self.max_body_size: int = cfg.client_max_body_size
 
 
 class Connection:
@@ -128,9 +132,12 @@ class Connection:
         head = req.head
         context = self.context
         reader: LengthReader | ChunkedReader
+        most = context.max_body_size
+        if 0 < most < head.content_length:
+            raise ContentTooLarge(head.content_length, most)
         if head.chunked:
             decoder = _accel.parser.ChunkedDecoder(context.rules)
-            reader = ChunkedReader(self.transport, context.body_timeout, decoder)
+            reader = ChunkedReader(self.transport, context.body_timeout, decoder, most)
         else:
             reader = LengthReader(self.transport, context.body_timeout, head.content_length)
         req.body = Body(reader)
@@ -161,7 +168,7 @@ class Connection:
 
     def refuse(self, exc: BaseException) -> int:
         """Log a request that cannot be served and queue the error response; ends REFUSED."""
-        self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
+        report(self, exc)
         self.keep = False
         self.unread = self.request is not None
         self.transport.output.write(response_for(exc))
