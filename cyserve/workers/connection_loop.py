@@ -24,6 +24,7 @@ TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at th
 BEAT = 0.1  # seconds between heartbeats while requests are served
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
 LINGER_TOTAL = 30.0  # for a closing client to come to an end
+COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
 STOP_SECONDS = 2.0  # for a connection without a request when the worker stops
 
 _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -63,6 +64,7 @@ class ConnectionLoop:
         self.now = time.monotonic()
         self.next_tick = 0.0
         self.next_beat = 0.0
+        self.next_complaint = 0.0
         self.earliest = float("inf")  # no deadline is before this
 
     def run(self) -> None:
@@ -161,7 +163,9 @@ class ConnectionLoop:
             except OSError as exc:
                 if exc.errno not in _NO_RESOURCES:
                     raise
-                self.log.error("Cannot accept connections for now: %s", exc)
+                if self.now >= self.next_complaint:
+                    self.next_complaint = self.now + COMPLAIN_SECONDS
+                    self.log.error("Cannot accept connections for now: %s", exc)
                 self._pause_accepting()
                 return
             if accepted is None:
