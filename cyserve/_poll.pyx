@@ -210,6 +210,7 @@ cdef int errno_to_exception(int number) except -1:
 cdef list descriptors(epoll_event *events, int number):
     cdef list found = PyList_New(number)
     cdef int at
+    cdef object fd  # else inferred to be a C int, and two objects be made of it
     for at in range(number):
         fd = events[at].data.fd
         Py_INCREF(fd)

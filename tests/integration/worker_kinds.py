@@ -14,9 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import Server, wait_for
+from http_client import request_bytes
 
 #: The arguments that choose each kind.
-WORKERS: dict[str, tuple[str, ...]] = {"sync": ("-k", "sync")}
+WORKERS: dict[str, tuple[str, ...]] = {
+    "sync": ("-k", "sync"),
+    "gthread": ("-k", "gthread", "--threads", "4"),
+}
 #: Kinds that serve several requests on a connection.
 KEEPING = [kind for kind in WORKERS if kind != "sync"]
 
@@ -33,6 +37,14 @@ def allow_descriptors(count: int) -> None:
 def open_files(pid: int) -> int:
     """How many descriptors a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def files_at_rest(server: Server) -> dict[int, int]:
+    """The workers and how many descriptors each has open without clients."""
+    with server.connect() as client:  # what a first request opens is open from now on
+        client.send(request_bytes("/ok", headers=[("Connection", "close")]))
+        assert client.read_to_eof().endswith(b"ok")  # and this connection is closed
+    return {pid: open_files(pid) for pid in server.worker_pids()}
 
 
 def cpu_seconds(pid: int) -> float:
@@ -65,8 +77,7 @@ def unharmed(server: Server) -> Iterator[None]:
     Afterwards the same workers serve, with as many descriptors as before, use no CPU and have
     logged no traceback.
     """
-    assert server.request("/ok").status == 200  # what a first request opens is open now
-    workers = {pid: open_files(pid) for pid in server.worker_pids()}
+    workers = files_at_rest(server)
     mark = server.log_mark()
     yield
     for pid, count in workers.items():
