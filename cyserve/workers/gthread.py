@@ -21,6 +21,8 @@ from cyserve.workers.turns import NAP, PARK, PAUSE, WAIT, Turns
 
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
 
+LONG_POLL = 60.0  # seconds of one poll(2) of a thread that waits for its client
+
 _FOREVER = float("inf")
 
 
@@ -44,7 +46,7 @@ class ThreadWorker(Worker):
         self.threads = max(1, self.cfg.threads)
         self.cycle = Cycle(self, keep_alive=self.cfg.keepalive > 0)
         # The main thread shows life, so a thread may wait in one go.
-        self.loop = ConnectionLoop(self, PollWaiter(_nothing, _FOREVER), multithread=True)
+        self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.threads)
         self.lock = threading.Lock()
@@ -74,7 +76,7 @@ class ThreadWorker(Worker):
     # -- the main thread --
 
     def _keep(self) -> None:
-        """Everything but requests, until the worker is to stop and has come to its end."""
+        """Do everything but requests, until the worker is to stop and has come to its end."""
         loop = self.loop
         tick = min(TICK, self.timeout or TICK)
         signals = select.poll()
@@ -180,8 +182,12 @@ class ThreadWorker(Worker):
     def handle(self, conn: Connection) -> None:
         """Run the complete request of a connection."""
         assert conn.request is not None
-        self.handle_request(conn.request, conn)
-        if not self.alive:  # the main thread shall know
+        try:
+            self.handle_request(conn.request, conn)
+        except Exception:  # from a subclass: the thread must live on
+            self.log.exception("Exception while handling a request")
+            conn.abandon()
+        if not self.alive:  # its last one: the main thread shall know
             os.write(self.PIPE[1], b".")
 
     def handle_request(self, req: Request, conn: Connection) -> None:
