@@ -24,6 +24,7 @@ SPREAD = 8  # how many connections more than another worker one may hold without
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
 COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
+LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 ROOM = 32  # idle connections closed at once, at most, to make room
 
@@ -62,6 +63,7 @@ class ConnectionLoop:
         self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
         self.next_complaint = 0.0
+        self.next_look = 0.0
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
         self.earliest = float("inf")  # no deadline is before this
@@ -73,7 +75,7 @@ class ConnectionLoop:
         """The next connection whose request is to be run; None if nothing is ready."""
         ready = self.ready
         while True:
-            while ready:
+            while ready and self.now < self.next_look:
                 connection = ready.popleft()
                 step = connection.step
                 if step != RUN:
@@ -88,13 +90,14 @@ class ConnectionLoop:
                     return accepted
                 continue
             found = self.poller.take()
-            if not found:
+            if not (found or ready):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
         self.now = time.monotonic()
+        self.next_look = self.now + LOOK
         for fd in found:
             connection = self.connections.get(fd)
             if connection is None:
