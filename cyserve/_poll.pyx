@@ -211,7 +211,6 @@ cdef list descriptors(epoll_event *events, int number):
     cdef list found = PyList_New(number)
     cdef object fd   # for C's int a new object would be made at each of its uses
     cdef int at
-    cdef object fd  # else inferred to be a C int, and two objects be made of it
     for at in range(number):
         fd = events[at].data.fd
         Py_INCREF(fd)

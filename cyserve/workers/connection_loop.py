@@ -9,6 +9,7 @@ worker sees to that.
 
 import errno
 import os
+import select
 import time
 from collections import deque
 from typing import Any
@@ -238,9 +239,12 @@ class ConnectionLoop:
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
-        if full and self.worker.alive and not self._make_room():
-            self._pause_accepting()
-            return None
+        if full and self.worker.alive:
+            if not _somebody_waits(endpoint.listener.fileno()):
+                return None  # nobody's connection is closed for nobody
+            if not self._make_room():
+                self._pause_accepting()
+                return None
         try:
             accepted = accept(endpoint.listener.sock)
         except OSError as exc:
@@ -341,6 +345,13 @@ class ConnectionLoop:
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
+
+
+def _somebody_waits(listener: int) -> bool:
+    """Whether there is a connection to accept."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def empty(fd: int) -> None:

@@ -100,8 +100,8 @@ def test_client_body_timeout_while_the_application_reads(start_kind):
 
 
 @differs("its master kills the worker")
-def test_a_large_upload_that_trickles_costs_its_client_not_the_worker(start_kind):
-    server = start_kind("--timeout", "2")
+def test_a_large_upload_that_trickles_costs_its_client_not_the_sync_worker(start_server):
+    server = start_server("requests_app:app", "--timeout", "2")
     workers = server.worker_pids()
     raw = request_bytes("/record-read", "POST", body=b"x" * 300_000)
     with server.connect().send(raw[:100_000]) as client:
@@ -117,6 +117,21 @@ def test_a_large_upload_that_trickles_costs_its_client_not_the_worker(start_kind
     assert server.request("/ok").status == 200
     assert server.worker_pids() == workers
     assert "WORKER TIMEOUT" not in server.log_text()
+
+
+def test_a_large_upload_may_outlive_the_timeout_of_workers_that_serve_others(start_keeping):
+    server = start_keeping("--timeout", "1")
+    with unharmed(server), server.connect() as client:
+        raw = request_bytes("/echo", "POST", body=b"x" * 300_000)
+        client.send(raw[:-30])
+        client.sock.settimeout(0.1)
+        for place in range(30, 0, -1):
+            with pytest.raises(TimeoutError):
+                client.sock.recv(1, socket.MSG_PEEK)
+            assert server.request("/ok").status == 200
+            client.send(raw[-place : len(raw) - place + 1])
+        client.sock.settimeout(10)
+        assert client.read_response().body == b"x" * 300_000
 
 
 @differs("has no such setting")
