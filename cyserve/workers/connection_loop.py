@@ -57,15 +57,20 @@ class ConnectionLoop:
         self.arrivals: deque[int] = deque()  # listeners with new connections
         self.accepted = 0  # from the first of them in this turn
         self.accepting = False
+        self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
+        self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
 
     # -- what a thread does --
 
     def next(self) -> Connection | None:
-        """The next connection whose request is to be run; None if nothing is ready."""
+        """The next connection whose request is to be run; None if nothing is ready, or at `due`.
+
+        Clients that never send a good request must not keep the thread in here for ever.
+        """
         ready = self.ready
         while True:
             while ready:
@@ -82,6 +87,8 @@ class ConnectionLoop:
                 if accepted is not None:
                     return accepted
                 continue
+            if self.now >= self.due:
+                return None
             found = self.poller.take()
             if not found:
                 return None
@@ -107,15 +114,18 @@ class ConnectionLoop:
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
         self.now = now = time.monotonic()
-        self.settle(connection, connection.answered(now))
+        if connection.transport.sock.fileno() != connection.fd:
+            self._close(connection)  # by the application: another may have that number by now
+        else:
+            self.settle(connection, connection.answered(now))
 
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
         if step == READ or step == WRITE:
             connection.place = WAITING
-            if connection.interest != step:
-                self._register(connection, step)
+            if connection.interest != step and not self._register(connection, step):
+                return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
         elif step == RUN:
@@ -135,7 +145,7 @@ class ConnectionLoop:
         """
         worker = self.worker
         tick = min(TICK, worker.timeout or TICK)
-        next_tick = next_beat = 0.0
+        next_beat = 0.0
         self.poller.register(self.wake_fd, READ)
         self.resume_accepting()
         while worker.alive or self.draining():
@@ -146,11 +156,11 @@ class ConnectionLoop:
                     next_beat = self.now + BEAT
                 serve(connection)
                 self.answered(connection)
-            elif self.now < next_tick:
-                self.wait(next_tick - self.now)
-            if self.now >= next_tick:
+            elif self.now < self.due:
+                self.wait(self.due - self.now)
+            if self.now >= self.due:
                 self.tick()
-                next_tick = self.now + tick
+                self.due = self.now + tick
         self.close()
 
     # -- time --
@@ -180,7 +190,7 @@ class ConnectionLoop:
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
         room = len(self.connections) < self.max_connections
-        if room and not self.accepting and self.worker.alive:
+        if room and self.open and not self.accepting and self.worker.alive:
             self.accepting = True
             for fd in self.endpoints:
                 self.poller.register_listener(fd)
@@ -194,9 +204,12 @@ class ConnectionLoop:
 
     def _accept(self) -> Connection | None:
         """Take one new connection; it is returned if its request is there already."""
+        if not (self.worker.alive and self.open):  # `drain` takes what is queued
+            self._pause_accepting()
+            return None
         fd = self.arrivals[0]
         connection = None
-        if self.worker.alive and self.accepted < ACCEPT_BATCH:
+        if self.accepted < ACCEPT_BATCH:
             self.accepted += 1
             connection = self._take_from(self.endpoints[fd])
         if connection is None:
@@ -293,12 +306,17 @@ class ConnectionLoop:
 
     # -- one connection --
 
-    def _register(self, connection: Connection, interest: int) -> None:
-        if connection.interest:
-            self.poller.modify(connection.fd, interest)
-        else:
-            self.poller.register(connection.fd, interest)
+    def _register(self, connection: Connection, interest: int) -> bool:
+        try:
+            if connection.interest:
+                self.poller.modify(connection.fd, interest)
+            else:
+                self.poller.register(connection.fd, interest)
+        except OSError:
+            self._close(connection)  # the application has closed the socket
+            return False
         connection.interest = interest
+        return True
 
     def _unregister(self, connection: Connection) -> None:
         if connection.interest:
@@ -306,7 +324,7 @@ class ConnectionLoop:
             try:
                 self.poller.unregister(connection.fd)
             except OSError:
-                pass  # the application has closed the socket (it is in the environ)
+                pass  # the same
 
     def _close(self, connection: Connection) -> None:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
