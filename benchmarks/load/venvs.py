@@ -69,6 +69,9 @@ def _built(name: str, entries: list[Server]) -> Path:
 
 def versions(where: Home, server: Server) -> str:
     """What runs there: interpreter, the server's version, compiled or pure for cyserve."""
+    if server.name == "openssl":
+        done = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False)
+        return f"{done.stdout.partition('(')[0].strip()}, s_server"
     if not server.venv:
         return "limit.c"
     names = [need.split("==")[0] for need in server.needs]
