@@ -7,6 +7,7 @@ by the report and is no error.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -132,6 +133,7 @@ def play_scenarios(
     names: list[str], plan: measure.Plan, args: argparse.Namespace, tmp: Path
 ) -> dict[str, Any]:
     """All these scenarios: {"about", "commands", "results"}."""
+    os.sched_setaffinity(0, {plan.client_core})  # the scenarios' clients are in this process
     stage = Stage(args, plan, tmp)
     results = []
     for name in names:

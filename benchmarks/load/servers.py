@@ -64,12 +64,12 @@ def _fill(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def _gunicorn(name: str, *options: str) -> Server:
+def _gunicorn(name: str, *options: str, more: tuple[str, ...] = ()) -> Server:
     return Server(
         name,
         "gunicorn",
         ("{python}", "-m", "gunicorn", *_COMMON, *options, "load_apps:{app}"),
-        needs=("gunicorn==27.0.1", "gunicorn_h1c", "gevent"),
+        needs=("gunicorn==27.0.1", "gunicorn_h1c", *more),
         access_log=_ACCESS_LOG,
     )
 
@@ -93,8 +93,10 @@ def _embedded(name: str, call: str, packages: tuple[str, ...] = ()) -> Server:
 _COMMON = ("--bind", "127.0.0.1:{port}", "--workers", "{workers}", "--log-level", "warning")
 _ACCESS_LOG = ("--access-logfile", "{log}")
 # OpenSSL's own server: one connection at a time, sends the file that is asked for and closes.
-_S_SERVER = ("openssl", "s_server", "-accept", "127.0.0.1:{port}", "-cert", "{tmp}/cert.pem")
-_S_SERVER += ("-key", "{tmp}/key.pem", "-tls1_3", "-WWW", "-quiet")
+_S_SERVER = tuple(
+    "openssl s_server -accept 127.0.0.1:{port} -cert {tmp}/cert.pem -key {tmp}/key.pem -tls1_3 "
+    "-WWW -quiet".split()
+)
 
 SERVERS = {
     server.name: server
@@ -111,7 +113,10 @@ SERVERS = {
         _gunicorn("gunicorn-gthread", "-k", "gthread", "--http-parser", "fast"),
         _gunicorn("gunicorn-gthread-py", "-k", "gthread", "--http-parser", "python"),
         _gunicorn("gunicorn-gthread-4", "-k", "gthread", "--threads", "4", "--http-parser", "fast"),
-        _gunicorn("gunicorn-gevent", "-k", "gevent", "--http-parser", "fast"),
+        # gunicorn's gevent worker imports packaging, which nothing requires.
+        _gunicorn(
+            "gunicorn-gevent", "-k", "gevent", "--http-parser", "fast", more=("gevent", "packaging")
+        ),
         _embedded(
             "bjoern",
             "bjoern.run(load_apps.{app}, '127.0.0.1', {port})",

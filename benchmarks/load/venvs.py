@@ -94,7 +94,8 @@ _CYSERVE = (
     "print('cyserve', cyserve.__version__, _accel.implementation(), end=', ')\n" + _PYTHON
 )
 _INSTALLED = (
-    "from importlib.metadata import version\n"
-    "for name in {names}: print(name, version(name), end=', ')\n"
+    "from importlib.metadata import distributions\n"
+    "found = {{one.name: one.version for one in distributions()}}\n"
+    "for name in {names}: print(name, found.get(name, '?'), end=', ')\n"
     + _PYTHON.replace("{", "{{").replace("}", "}}")
 )

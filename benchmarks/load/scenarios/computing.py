@@ -77,8 +77,8 @@ def _computing(stage: Stage, name: str, pause: int) -> Sheet:
     sheet = Sheet(
         name,
         f"{CLIENTS} clients that compute beside {connections} that ask for hello {manner}",
-        "Computing: answers per second of the 5 ms requests (0.2 / 5 ms = 200/s would be the whole "
-        "core). p99 of hello by wrk, also in units of sys.getswitchinterval().",
+        "Computing: answers per second to the 5 ms requests (200/s would be the whole core). "
+        "Hello: by wrk, its p99 also in units of sys.getswitchinterval().",
     )
     path = f"/compute/{turns_for(sys.executable, COMPUTING, stage.plan.server_core)}"
     with stage.servers(sheet, [ONE, FOUR, "gunicorn-gthread-4"]) as servers:

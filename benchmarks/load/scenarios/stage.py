@@ -6,7 +6,6 @@ core together with wrk.
 """
 
 import argparse
-import os
 import resource
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,7 +36,6 @@ class Stage:
         self.tmp = tmp
         self.used: dict[str, options.Entry] = {}
         self.others: list[float] = []  # shares of the server's core that went to other processes
-        os.sched_setaffinity(0, {plan.client_core})
 
     @contextmanager
     def servers(

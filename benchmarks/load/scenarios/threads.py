@@ -16,6 +16,7 @@ from benchmarks.load.scenarios.stage import Stage
 OURS, OURS_4 = "cyserve-gthread", "cyserve-gthread-4"
 THEIRS, THEIRS_4 = "gunicorn-gthread", "gunicorn-gthread-4"
 CPU = "CPU/request"
+SAME = Case("same", "all give the same answer")
 
 
 def hello(stage: Stage) -> Sheet:
@@ -47,8 +48,11 @@ def gevent(stage: Stage) -> Sheet:
 
 def _throughput(stage: Stage, sheet: Sheet, names: list[str]) -> None:
     with stage.servers(sheet, names, app="hello") as servers:
-        answers = {name: server.answer(Case("same", "")) for name, server in servers.items()}
-        measure.check_answers(answers)
+        for name, server in servers.items():
+            with sheet.guard(name):
+                first = next(iter(servers.values()))
+                both = {running.server.name: running.answer(SAME) for running in (first, server)}
+                measure.check_answers(both)
         stage.warm_up(sheet, servers)
         for name, server in stage.turns(sheet, servers):
             with sheet.guard(name):
