@@ -141,13 +141,18 @@ class Sheet:
 
 
 def aims_table(results: Sequence[dict[str, Any]]) -> list[str]:
-    """One line for each aim of these results: what was to be reached, and what was."""
+    """One line for each aim of these results: what was to be reached, and what was.
+
+    `others` is the share of the server's core that other processes had meanwhile.
+    """
     lines = []
     for result in results:
         for row in result["rows"]:
             if row["aim"]:
-                lines.append([f"{result['title']}: {row['figure']}", row["server"], *_verdict(row)])
-    head = ["what", "server", "aim", "measured", "low-high", "reached"]
+                others = f"{result['others']:.0%}" if "others" in result else ""
+                what = f"{result['title']}: {row['figure']}"
+                lines.append([what, row["server"], *_verdict(row), others])
+    head = ["what", "server", "aim", "measured", "low-high", "reached", "others"]
     return table(head, lines) if lines else []
 
 

@@ -131,12 +131,12 @@ class TestSheet:
         sheet.aim("c", "CPU", figures.Aim(at_most=1))
         sheet.aim("b", "CPU", figures.Aim(at_most=5))
         sheet.refuse("c", "c ended at once:\nTraceback\nErrno 1")
-        result = sheet.result()
+        result = {**sheet.result(), "others": 0.2}
         lines = [" ".join(line.split()) for line in figures.aims_table([result])]
-        assert "| a scenario: to b | a | ≤ 1 | 2.00 | 2.00-2.40 | **no** |" in lines
-        assert "| a scenario: CPU | b | ≤ 5 | 5.00 µs | 5.00-20.0 | yes |" in lines
-        assert "| a scenario: CPU | c | ≤ 1 | | | not measured |" in lines
-        text = figures.markdown({"machine": "m"}, [{**result, "others": 0.2}])
+        assert "| a scenario: to b | a | ≤ 1 | 2.00 | 2.00-2.40 | **no** | 20% |" in lines
+        assert "| a scenario: CPU | b | ≤ 5 | 5.00 µs | 5.00-20.0 | yes | 20% |" in lines
+        assert "| a scenario: CPU | c | ≤ 1 | | | not measured | 20% |" in lines
+        text = figures.markdown({"machine": "m"}, [result])
         lines = [" ".join(line.split()) for line in text.splitlines()]
         assert "| server | CPU µs | to b |" in lines
         assert "| a | 12.0 | 2.00 |" in lines

@@ -81,7 +81,9 @@ def _computing(stage: Stage, name: str, pause: int) -> Sheet:
         "Hello: by wrk, its p99 also in units of sys.getswitchinterval().",
     )
     path = f"/compute/{turns_for(sys.executable, COMPUTING, stage.plan.server_core)}"
-    with stage.servers(sheet, [ONE, FOUR, "gunicorn-gthread-4"]) as servers:
+    # gunicorn's two seconds are too short: it closes connections that wait for a thread.
+    kept = ("--keep-alive", "75")
+    with stage.servers(sheet, [ONE, FOUR, "gunicorn-gthread-4"], *kept) as servers:
         stage.warm_up(sheet, servers)
         for server_name, server in stage.turns(sheet, servers):
             with sheet.guard(server_name):

@@ -4,6 +4,8 @@ wrk is the client everywhere: its keep-alive connections ask again as soon as th
 the server always has a request to serve, and all figures of latency are those under full load.
 """
 
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -16,6 +18,7 @@ from benchmarks.load.scenarios.stage import Stage
 OURS, OURS_4 = "cyserve-gthread", "cyserve-gthread-4"
 THEIRS, THEIRS_4 = "gunicorn-gthread", "gunicorn-gthread-4"
 CPU = "CPU/request"
+ALONE = "threads alone"
 SAME = Case("same", "all give the same answer")
 
 
@@ -71,8 +74,8 @@ def _sleeping(stage: Stage, milliseconds: int, threads: int, connections: int, a
         f"an application that sleeps {milliseconds} ms, {threads} threads, "
         f"{connections} connections",
         f"wrk. The ideal is {threads} / ({milliseconds} ms + the CPU of one hello on that server, "
-        "measured in the same round). The kernel lets a sleep last some 0.06 ms too long, which no "
-        "server can make good.",
+        f"measured in the same round). {ALONE}: as many threads in Python that do nothing but "
+        f"sleep, of {threads} / {milliseconds} ms; what they lack no server can make good.",
     )
     names = ["cyserve-gthread", "gunicorn-gthread"]
     with stage.servers(sheet, names, "--threads", str(threads)) as servers:
@@ -85,8 +88,30 @@ def _sleeping(stage: Stage, milliseconds: int, threads: int, connections: int, a
                 sheet.add(name, "rate", slow["rate"], "/s")
                 sheet.add(name, "of the ideal", slow["rate"] / ideal)
                 sheet.add(name, "p99", slow["p99_us"] / 1000, "ms")
+        for _ in range(stage.plan.rounds if servers else 0):
+            rate = _sleeping_alone(milliseconds / 1e3, threads, stage.plan.server_core)
+            sheet.add(ALONE, "rate", rate, "/s")
+            sheet.add(ALONE, "of the ideal", rate / (threads / (milliseconds / 1e3)))
     sheet.aim("cyserve-gthread", "of the ideal", Aim(at_least=aim))
     return sheet
+
+
+def _sleeping_alone(seconds: float, threads: int, core: int) -> float:
+    """Sleeps per second of threads that do nothing else."""
+    code = (
+        "import os, threading, time\n"
+        f"os.sched_setaffinity(0, {{{core}}})\n"
+        "naps = []\n"
+        "def nap():\n"
+        "    while time.monotonic() < over:\n"
+        f"        time.sleep({seconds}); naps.append(1)\n"
+        f"crew = [threading.Thread(target=nap) for _ in range({threads})]\n"
+        "over = time.monotonic() + 0.5\n"
+        "[thread.start() for thread in crew]; [thread.join() for thread in crew]\n"
+        "print(len(naps))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout) / 0.5
 
 
 sleep_1 = partial(_sleeping, milliseconds=1, threads=4, connections=32, aim=0.9)
