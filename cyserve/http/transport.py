@@ -74,6 +74,8 @@ class PlainTransport:
 
     __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
 
+    secure = False
+
     #: fill(size): receive once, without blocking, up to that many bytes into `input`; 0 is the
     #: end of the stream, -1 nothing yet. Raises OSError when the client is gone.
     fill: Callable[[int], int]

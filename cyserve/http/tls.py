@@ -1,0 +1,183 @@
+"""TLS under HTTP: a transport over an ssl.SSLSocket, and what a failed handshake is called.
+
+Imported only by workers that serve TLS, because it loads `ssl`. Like every transport it never
+blocks, and after `fill` no byte waits unseen inside OpenSSL: a poller sees only the socket.
+Contexts and certificates are the caller's business.
+"""
+
+import errno
+import os
+import socket
+import ssl
+from functools import partial
+
+from cyserve.http.transport import PlainTransport, Waiter, _FileTail
+
+# What `handshake` waits for, as pollers spell it.
+READ = 1
+WRITE = 4
+
+#: Most bytes that one TLS record carries (RFC 8446 section 5.1), so the most that one read gives.
+#: Written too: OpenSSL makes and sends one record at a time, more at once was measured dearer.
+RECORD = 16384
+
+#: Bytes of a file read at once, and how often for one client before it is the others' turn.
+FILE_PIECE = 65536
+FILE_TURN = 16
+
+#: OpenSSL's reasons for a handshake that began with the line of an HTTP request.
+_PLAIN = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
+
+
+class TLSTransport(PlainTransport):
+    """A connected stream socket with TLS over it.
+
+    sock: the client socket, in non-blocking mode; waiter: how to wait when a call must; context:
+    the server's ssl.SSLContext; ragged: an end without close_notify is a normal end.
+
+    `sock` becomes an ssl.SSLSocket. Raises OSError (ssl.SSLError is one) if the client has gone.
+    """
+
+    __slots__ = ("_begun", "_open", "handshaking")
+
+    secure = True
+
+    sock: ssl.SSLSocket
+
+    def __init__(
+        self, sock: socket.socket, waiter: Waiter, context: ssl.SSLContext, *, ragged: bool = True
+    ) -> None:
+        wrapped = context.wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=ragged
+        )
+        super().__init__(wrapped, waiter)
+        self.fill = self._fill
+        self.handshaking = True
+        self._open = False  # from the handshake to our close_notify
+        self._begun = b""  # given to OpenSSL, which has not sent all of it
+
+    def handshake(self) -> int:
+        """Go on with the handshake as far as is possible now; what to wait for, 0 when it is done.
+
+        Raises OSError when it failed.
+        """
+        try:
+            self.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            return READ
+        except ssl.SSLWantWriteError:
+            return WRITE
+        except OSError:
+            self.broken = True
+            raise
+        self.handshaking = False
+        self._open = True
+        return 0
+
+    def _fill(self, size: int) -> int:
+        """As PlainTransport.fill, but `size` is a wish: records are taken in whole."""
+        total = 0
+        while True:
+            try:
+                data = self.sock.read(RECORD)
+            except ssl.SSLWantReadError:
+                return total or -1
+            except ValueError as exc:  # the application has closed or unwrapped the socket
+                raise OSError(errno.EBADF, str(exc)) from None
+            except OSError:
+                self._open = False
+                self.broken = True  # OpenSSL has given up: nothing can be sent any more
+                raise
+            self.input.feed(data)
+            total += len(data)
+            # Only a full record makes it likely that there is another one already.
+            if len(data) < RECORD or total >= size:
+                return total
+
+    def flush(self) -> int:
+        try:
+            if self.file is None:
+                pending = self._send_output()
+            else:
+                pending = self._send_file(self.file)
+        except (OSError, ValueError) as exc:
+            self._open = False
+            self.broken = True
+            self.discard()
+            if isinstance(exc, ValueError):  # as in _fill
+                raise OSError(errno.EBADF, str(exc)) from None
+            raise
+        self.waiting = pending
+        return pending
+
+    def _send_output(self) -> int:
+        """Send what waits in `output`; returns the bytes that stay there.
+
+        OpenSSL wants to be given again what it could not send, so that is kept apart.
+        """
+        output = self.output
+        while piece := self._begun or output.peek(RECORD):
+            try:
+                output.skip(self.sock.write(piece))
+            except ssl.SSLWantWriteError:
+                self._begun = piece
+                break
+            self._begun = b""
+        return len(output)
+
+    def _send_file(self, file: _FileTail) -> int:
+        """Send what waits and the file behind it, read in pieces; a large one in several turns."""
+        output = self.output
+        for _ in range(FILE_TURN):
+            if len(output) < RECORD:  # the head, or nothing: a piece of the file goes with it
+                data = os.pread(file.fd, min(file.count, FILE_PIECE), file.offset)
+                if not data:  # the file is shorter than promised: the framing is broken
+                    raise BrokenPipeError("file ended before the announced length")
+                file.offset += len(data)
+                file.count -= len(data)
+                output.write(data)
+                if not file.count:
+                    output.write(file.tail)
+                    os.close(file.fd)
+                    self.file = None
+                    return self._send_output()
+            if self._send_output():
+                break
+        return len(output) + file.count + len(file.tail)
+
+    def discard(self) -> None:
+        if self._begun:  # half a record has gone: nothing else can follow it
+            self._open = False
+            self.broken = True
+        super().discard()
+
+    def shutdown_write(self) -> None:
+        """Send close_notify and the end of our stream; what still comes is not decrypted."""
+        self._say_goodbye()
+        self.fill = partial(self.input.fill, self.fd)
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)  # SSLSocket's own would forget TLS first
+
+    def close(self) -> None:
+        self._say_goodbye()
+        super().close()
+
+    def _say_goodbye(self) -> None:
+        """Send close_notify (RFC 8446 section 6.1) if the socket takes it; nobody waits for it."""
+        if self._open and not self._begun:
+            self._open = False
+            try:
+                self.sock.unwrap()
+            except (OSError, ValueError):
+                pass
+
+    def complaint(self, exc: OSError) -> str:
+        """What a failed handshake says of the client; empty if it has only gone away."""
+        if not isinstance(exc, ssl.SSLError) or isinstance(exc, ssl.SSLEOFError):
+            return ""
+        if exc.reason in _PLAIN:
+            return "plain HTTP request was sent to the HTTPS port"
+        return f"TLS handshake failed: {exc}"
+
+    def plain(self) -> PlainTransport:
+        """The same connection without TLS, for a last word to a client that does not speak it."""
+        return PlainTransport(self.sock, self.waiter)
