@@ -31,6 +31,7 @@ __all__ = (
     "NoMoreData",
     "ObsoleteFolding",
     "ParseException",
+    "PlainHTTPRequest",
     "RequestTimeout",
     "UnsupportedTransferCoding",
 )
@@ -325,6 +326,13 @@ class RequestTimeout(ParseException, TimeoutError):
 
     def __str__(self) -> str:
         return "Request Timeout"
+
+
+class PlainHTTPRequest(ParseException):
+    """A client speaks HTTP where TLS is spoken; nginx's words."""
+
+    def __str__(self) -> str:
+        return "The plain HTTP request was sent to HTTPS port"
 
 
 class ContentTooLarge(ParseException):

@@ -1,4 +1,4 @@
-"""TLS under HTTP: a transport over an ssl.SSLSocket, and what a failed handshake is called.
+"""TLS under HTTP: a transport over an ssl.SSLSocket.
 
 Imported only by workers that serve TLS, because it loads `ssl`. Like every transport it never
 blocks, and after `fill` no byte waits unseen inside OpenSSL: a poller sees only the socket.
@@ -11,6 +11,7 @@ import socket
 import ssl
 from functools import partial
 
+from cyserve._errors import PlainHTTPRequest
 from cyserve.http.transport import PlainTransport, Waiter, _FileTail
 
 # What `handshake` waits for, as pollers spell it.
@@ -59,7 +60,8 @@ class TLSTransport(PlainTransport):
     def handshake(self) -> int:
         """Go on with the handshake as far as is possible now; what to wait for, 0 when it is done.
 
-        Raises OSError when it failed.
+        Raises PlainHTTPRequest if the client speaks HTTP (another transport over `sock` can answer
+        it), ConnectionError if it has gone, and ssl.SSLError if both could not agree.
         """
         try:
             self.sock.do_handshake()
@@ -67,8 +69,12 @@ class TLSTransport(PlainTransport):
             return READ
         except ssl.SSLWantWriteError:
             return WRITE
-        except OSError:
+        except OSError as exc:
             self.broken = True
+            if not isinstance(exc, ssl.SSLError) or isinstance(exc, ssl.SSLEOFError):
+                raise ConnectionResetError(str(exc)) from None
+            if exc.reason in _PLAIN:
+                raise PlainHTTPRequest() from None
             raise
         self.handshaking = False
         self._open = True
@@ -169,15 +175,3 @@ class TLSTransport(PlainTransport):
                 self.sock.unwrap()
             except (OSError, ValueError):
                 pass
-
-    def complaint(self, exc: OSError) -> str:
-        """What a failed handshake says of the client; empty if it has only gone away."""
-        if not isinstance(exc, ssl.SSLError) or isinstance(exc, ssl.SSLEOFError):
-            return ""
-        if exc.reason in _PLAIN:
-            return "plain HTTP request was sent to the HTTPS port"
-        return f"TLS handshake failed: {exc}"
-
-    def plain(self) -> PlainTransport:
-        """The same connection without TLS, for a last word to a client that does not speak it."""
-        return PlainTransport(self.sock, self.waiter)

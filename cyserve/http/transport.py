@@ -76,8 +76,6 @@ class PlainTransport:
 
     __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
 
-    secure = False
-
     #: fill(size): receive once, without blocking, up to that many bytes into `input`; 0 is the
     #: end of the stream, -1 nothing yet. Raises OSError when the client is gone.
     fill: Callable[[int], int]
@@ -92,6 +90,10 @@ class PlainTransport:
         self.file: _FileTail | None = None
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
+
+    def handshake(self) -> int:
+        """Go on with agreeing upon keys: 0 done, 1 wait until readable, 4 until writable."""
+        return 0
 
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait."""

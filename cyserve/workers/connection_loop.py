@@ -9,11 +9,14 @@ worker sees to that.
 
 import errno
 import os
+import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from cyserve import _accel
+from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, Waiter
@@ -47,6 +50,8 @@ class ConnectionLoop:
         self.context = Context(cfg, worker.log)
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
+        self.certificates: Certificates | None = worker.certificates
+        self.make_transport = transport_maker(worker, waiter)
         self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
@@ -164,6 +169,8 @@ class ConnectionLoop:
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
+        if self.certificates is not None:
+            self.certificates.refresh()
         self.resume_accepting()
         if now >= self.stop_at - self.graceful_timeout:
             self._hurry()
@@ -220,18 +227,23 @@ class ConnectionLoop:
             self._pause_accepting()
             return None
         listener = endpoint.listener.sock
-        try:
-            accepted = _accel.io.accept(listener.fileno(), int(listener.family))
-        except OSError as exc:
-            if exc.errno not in _NO_RESOURCES:
-                raise
-            self.log.error("Cannot accept connections for now: %s", exc)
-            self._pause_accepting()
-            return None
-        if accepted is None:
-            return None
-        sock, address = accepted
-        transport = PlainTransport(sock, self.waiter)
+        transport = None
+        while transport is None:
+            try:
+                accepted = _accel.io.accept(listener.fileno(), int(listener.family))
+            except OSError as exc:
+                if exc.errno not in _NO_RESOURCES:
+                    raise
+                self.log.error("Cannot accept connections for now: %s", exc)
+                self._pause_accepting()
+                return None
+            if accepted is None:
+                return None
+            sock, address = accepted
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()  # its client has gone already
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
@@ -315,6 +327,20 @@ class ConnectionLoop:
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
+
+
+def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], PlainTransport]:
+    """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
+
+    It raises OSError if the client has gone.
+    """
+    certificates: Certificates | None = worker.certificates
+    if certificates is None:
+        return lambda sock: PlainTransport(sock, waiter)
+    from cyserve.http.tls import TLSTransport  # noqa: PLC0415 - it loads ssl
+
+    ragged = bool(worker.cfg.suppress_ragged_eofs)
+    return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
 
 
 def empty(fd: int) -> None:

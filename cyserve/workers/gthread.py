@@ -32,6 +32,8 @@ class ThreadWorker(Worker):
     `tpool` is the executor that `get_thread_pool` returned, `lock` guards loop and turns.
     """
 
+    serves_tls = True
+
     tpool: Any = None
 
     def get_thread_pool(self) -> Any:
