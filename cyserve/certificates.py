@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from cyserve.config.core import shown
 from cyserve.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _load_certificate(context: ssl.SSLContext, conf: Any) -> None:
     except ssl.SSLError as exc:
         if exc.reason == "KEY_VALUES_MISMATCH":
             raise _refused(
-                holder, getattr(conf, holder), f"does not fit certfile {shown(conf.certfile)}"
+                holder, getattr(conf, holder), f"does not fit certfile {conf.certfile!r}"
             ) from None
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(conf.certfile)
@@ -158,7 +157,7 @@ def _load_certificate(context: ssl.SSLContext, conf: Any) -> None:
 
 
 def _refused(name: str, value: Any, why: str) -> ConfigError:
-    return ConfigError(f"{name} = {shown(value)}: {why}")
+    return ConfigError(f"{name} = {value!r}: {why}")
 
 
 def _reason(exc: ssl.SSLError) -> str:

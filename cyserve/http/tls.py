@@ -33,7 +33,7 @@ _PLAIN = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 class TLSTransport(PlainTransport):
     """A connected stream socket with TLS over it.
 
-    sock: the client socket, in non-blocking mode; waiter: how to wait when a call must; context:
+    sock: the client socket; waiter: how to wait when a call must; context:
     the server's ssl.SSLContext; ragged: an end without close_notify is a normal end.
 
     `sock` becomes an ssl.SSLSocket. Raises OSError (ssl.SSLError is one) if the client has gone.
@@ -48,6 +48,7 @@ class TLSTransport(PlainTransport):
     def __init__(
         self, sock: socket.socket, waiter: Waiter, context: ssl.SSLContext, *, ragged: bool = True
     ) -> None:
+        sock.setblocking(False)  # the descriptor may be so while the object does not know
         wrapped = context.wrap_socket(
             sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=ragged
         )
@@ -112,6 +113,8 @@ class TLSTransport(PlainTransport):
             self.discard()
             if isinstance(exc, ValueError):  # as in _fill
                 raise OSError(errno.EBADF, str(exc)) from None
+            if isinstance(exc, ssl.SSLError):
+                raise BrokenPipeError(errno.EPIPE, str(exc)) from None
             raise
         self.waiting = pending
         return pending

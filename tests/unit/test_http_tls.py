@@ -83,6 +83,18 @@ def test_is_known_as_secure(pairs):
     assert pairs().transport.handshaking
 
 
+def test_never_blocks_whatever_accept_has_told_the_socket(io):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        with socket.create_connection(listener.getsockname()):
+            ours, _ = io.accept(listener.fileno(), int(listener.family))
+            transport = TLSTransport(ours, PollWaiter(lambda: None), server_context())
+            assert not os.get_blocking(transport.fd)
+            assert transport.handshake() == 1
+            assert not os.get_blocking(transport.fd)
+            transport.close()
+
+
 def test_the_handshake_waits_for_the_client(pairs):
     pair = pairs()
     assert pair.transport.handshake() == 1
@@ -221,7 +233,7 @@ def test_nothing_follows_half_a_record(pair):
 def test_a_client_that_is_gone(pair):
     pair.client.close()
     pair.transport.output.write(b"x" * 10_000_000)
-    with pytest.raises(OSError, match=r".+"):
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
         pair.transport.send(10)
     assert pair.transport.broken
 
