@@ -55,7 +55,11 @@ def ssl_context(conf: Any) -> ssl.SSLContext:
 
     Raises ConfigError, and whatever a hook of the user raises.
     """
-    context: ssl.SSLContext = conf.ssl_context(conf, lambda: default_context(conf))
+    import ssl  # noqa: PLC0415 - see above
+
+    context = conf.ssl_context(conf, lambda: default_context(conf))
+    if not isinstance(context, ssl.SSLContext):
+        raise _refused("ssl_context", conf.ssl_context, "it did not return an ssl.SSLContext")
     return context
 
 

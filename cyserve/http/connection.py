@@ -70,6 +70,7 @@ class Connection:
         "interest",
         "keep",
         "lane",
+        "lent",
         "linger_until",
         "place",
         "request",
@@ -97,6 +98,7 @@ class Connection:
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
+        self.lent = False  # the application may use the socket itself (Upgrade)
         self.linger_until = NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
@@ -111,6 +113,11 @@ class Connection:
         if self._trusted is None:
             self._trusted = self.context.policy.trusts(self.address)
         return self._trusted
+
+    def lend_socket(self) -> None:
+        """The application may take the socket over: it expects one that blocks."""
+        self.lent = True
+        self.transport.lend(True)
 
     # -- the scheduler's calls; each returns the next step. now: the monotonic clock --
 
@@ -270,6 +277,9 @@ class Connection:
         body = self.request.body if self.request is not None else NO_BODY
         self.request = None
         self.state = _HEAD
+        if self.lent:
+            self.lent = False
+            self.transport.lend(False)
         if body is not NO_BODY:
             try:
                 self.unread = body.failed or not body.reader.skip_received()

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 
 from cyserve._errors import PlainHTTPRequest
@@ -30,16 +31,35 @@ FILE_TURN = 16
 _PLAIN = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 
 
+class TLSSocket(ssl.SSLSocket):
+    """A client's socket as the application gets it; as `ClientSocket`, for the same reason."""
+
+    transport: "TLSTransport | None" = None
+
+    def close(self) -> None:
+        self._tell()
+        super().close()
+
+    def detach(self) -> int:
+        self._tell()
+        return super().detach()
+
+    def _tell(self) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.release()
+
+
 class TLSTransport(PlainTransport):
     """A connected stream socket with TLS over it.
 
-    sock: the client socket; waiter: how to wait when a call must; context:
-    the server's ssl.SSLContext; ragged: an end without close_notify is a normal end.
+    sock: the client socket; waiter: how to wait when a call must; context: the server's
+    ssl.SSLContext; ragged: an end without close_notify is a normal end.
 
     `sock` becomes an ssl.SSLSocket. Raises OSError (ssl.SSLError is one) if the client has gone.
     """
 
-    __slots__ = ("_begun", "_open", "handshaking")
+    __slots__ = ("_begun", "_lent", "_open", "handshaking")
 
     secure = True
 
@@ -49,13 +69,18 @@ class TLSTransport(PlainTransport):
         self, sock: socket.socket, waiter: Waiter, context: ssl.SSLContext, *, ragged: bool = True
     ) -> None:
         sock.setblocking(False)  # the descriptor may be so while the object does not know
+        if context.sslsocket_class is ssl.SSLSocket:
+            context.sslsocket_class = TLSSocket
         wrapped = context.wrap_socket(
             sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=ragged
         )
         super().__init__(wrapped, waiter)
+        if isinstance(wrapped, TLSSocket):
+            wrapped.transport = self
         self.fill = self._fill
         self.handshaking = True
         self._open = False  # from the handshake to our close_notify
+        self._lent = False  # the socket blocks, for the application's sake
         self._begun = b""  # given to OpenSSL, which has not sent all of it
 
     def handshake(self) -> int:
@@ -93,7 +118,7 @@ class TLSTransport(PlainTransport):
                 raise OSError(errno.EBADF, str(exc)) from None
             except OSError:
                 self._open = False
-                self.broken = True  # OpenSSL has given up: nothing can be sent any more
+                self.broken = True  # OpenSSL has given up, or cannot say what it must: the end
                 raise
             self.input.feed(data)
             total += len(data)
@@ -101,8 +126,27 @@ class TLSTransport(PlainTransport):
             if len(data) < RECORD or total >= size:
                 return total
 
-    def flush(self) -> int:
+    def lend(self, blocking: bool) -> None:
+        super().lend(blocking)
+        self._lent = blocking
+        if self.fd >= 0:
+            self.fill = partial(self._while_lent, self._fill) if blocking else self._fill
+
+    def _while_lent(self, function: Callable[..., int], *args: int) -> int:
+        """Call one of our own methods with the socket as those need it."""
+        super().lend(False)
         try:
+            return function(*args)
+        finally:
+            super().lend(True)
+
+    def flush(self) -> int:
+        return self._while_lent(self._flush) if self._lent else self._flush()
+
+    def _flush(self) -> int:
+        try:
+            if self.fd < 0:
+                raise ValueError("the connection is closed")
             if self.file is None:
                 pending = self._send_output()
             else:
@@ -163,12 +207,16 @@ class TLSTransport(PlainTransport):
     def shutdown_write(self) -> None:
         """Send close_notify and the end of our stream; what still comes is not decrypted."""
         self._say_goodbye()
-        self.fill = partial(self.input.fill, self.fd)
         socket.socket.shutdown(self.sock, socket.SHUT_WR)  # SSLSocket's own would forget TLS first
+        self.fill = partial(self.input.fill, self.fd)
 
     def close(self) -> None:
         self._say_goodbye()
         super().close()
+
+    def release(self) -> None:
+        self._open = False
+        super().release()
 
     def _say_goodbye(self) -> None:
         """Send close_notify (RFC 8446 section 6.1) if the socket takes it; nobody waits for it."""

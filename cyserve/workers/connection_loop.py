@@ -19,9 +19,11 @@ from cyserve import _accel
 from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
-from cyserve.http.transport import PlainTransport, Waiter
+from cyserve.http.transport import PlainTransport, Waiter, accept
+from cyserve.scoreboard import DRAINING
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
+SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
@@ -60,7 +62,8 @@ class ConnectionLoop:
         self.connections: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()
         self.arrivals: deque[int] = deque()  # listeners with new connections
-        self.accepted = 0  # from the first of them in this turn
+        self.share = 0  # how many more are taken from the first of them in this turn
+        self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
@@ -165,7 +168,6 @@ class ConnectionLoop:
         self.now = now = time.monotonic()
         worker = self.worker
         worker.notify()
-        worker.slot.connections = len(self.connections)
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
@@ -202,16 +204,17 @@ class ConnectionLoop:
     def _accept(self) -> Connection | None:
         """Take one new connection; it is returned if its request is there already."""
         fd = self.arrivals[0]
-        connection = None
-        if self.worker.alive and self.accepted < ACCEPT_BATCH:
-            self.accepted += 1
-            connection = self._take_from(self.endpoints[fd])
-        if connection is None:
-            self.accepted = 0
+        if not self.share:
+            self.share = self._fair_share()
+        connection = self._take_from(self.endpoints[fd]) if self.worker.alive else None
+        self.share -= 1
+        if connection is None or not self.share:
+            self.share = 0
             if self.arrivals:
                 self.arrivals.popleft()
-            if self.accepting:
+            if self.accepting and not self.lightest:
                 self.poller.requeue_listener(fd)
+        if connection is None:
             return None
         step = connection.start(self.now)
         if step == RUN:
@@ -220,17 +223,30 @@ class ConnectionLoop:
         self.settle(connection, step)
         return None
 
+    def _fair_share(self) -> int:
+        """How many new connections to take before the other workers' turn.
+
+        A worker that holds more than an idle other one takes one at a time; one that holds far
+        fewer stays at the head of the line until it has caught up.
+        """
+        own = len(self.connections)
+        others = self.worker.slot.lightest_peer() if own >= SPREAD else None
+        if others is None:
+            self.lightest = False
+            return SPREAD
+        self.lightest = own + SPREAD < others
+        return int(min(max(1, others + SPREAD - own), ACCEPT_BATCH))
+
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
         if full and self.worker.alive and not self._make_room():
             self._pause_accepting()
             return None
-        listener = endpoint.listener.sock
         transport = None
         while transport is None:
             try:
-                accepted = _accel.io.accept(listener.fileno(), int(listener.family))
+                accepted = accept(endpoint.listener.sock)
             except OSError as exc:
                 if exc.errno not in _NO_RESOURCES:
                     raise
@@ -247,6 +263,7 @@ class ConnectionLoop:
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
+        self.worker.slot.connections = len(self.connections)
         return connection
 
     def _make_room(self) -> bool:
@@ -271,6 +288,7 @@ class ConnectionLoop:
         """
         self.now = time.monotonic()
         self.stop_at = self.now + self.graceful_timeout
+        self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()
@@ -324,6 +342,7 @@ class ConnectionLoop:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
             self._unregister(connection)
             del self.connections[connection.fd]
+            self.worker.slot.connections = len(self.connections)
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()

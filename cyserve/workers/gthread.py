@@ -180,6 +180,7 @@ class ThreadWorker(Worker):
                 poller.pause(PAUSE)
                 lock.acquire()
                 turns.contended = poller.contended
+        poller.waiting = 0  # else the guard would see what is no longer there
 
     def handle(self, conn: Connection) -> None:
         """Run the complete request of a connection."""

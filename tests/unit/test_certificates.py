@@ -75,6 +75,14 @@ def test_the_hook_gets_settings_and_factory(files):
     assert seen == [cfg]
 
 
+def test_a_hook_that_returns_nothing(files):
+    def hook(config, factory):
+        factory()
+
+    with pytest.raises(ConfigError, match=r"ssl_context = <function .*: it did not return an ssl"):
+        sock.ssl_context(good(files, ssl_context=hook))
+
+
 def broken(files):
     """Name -> (settings, complaint)."""
     other = make_files(files.cert.parent / "other")

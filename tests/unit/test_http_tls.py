@@ -11,7 +11,7 @@ from tls_helpers import authority, client_context
 
 from cyserve._errors import PlainHTTPRequest
 from cyserve.http.tls import RECORD, TLSTransport
-from cyserve.http.transport import HIGH_WATER, PlainTransport, PollWaiter
+from cyserve.http.transport import HIGH_WATER, PlainTransport, PollWaiter, accept
 
 
 def server_context():
@@ -83,12 +83,13 @@ def test_is_known_as_secure(pairs):
     assert pairs().transport.handshaking
 
 
-def test_never_blocks_whatever_accept_has_told_the_socket(io):
+def test_never_blocks_whatever_accept_has_told_the_socket(kernel):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         with socket.create_connection(listener.getsockname()):
-            ours, _ = io.accept(listener.fileno(), int(listener.family))
-            transport = TLSTransport(ours, PollWaiter(lambda: None), server_context())
+            accepted = accept(listener)
+            assert accepted is not None
+            transport = TLSTransport(accepted[0], PollWaiter(lambda: None), server_context())
             assert not os.get_blocking(transport.fd)
             assert transport.handshake() == 1
             assert not os.get_blocking(transport.fd)
@@ -306,6 +307,34 @@ def test_an_application_may_end_tls_itself(pair):
     pair.transport.output.write(b"x")
     with pytest.raises(OSError, match="unwrapped"):
         pair.transport.flush()
+
+
+@pytest.mark.parametrize("how", ["close", "detach"])
+def test_a_socket_that_the_application_ends_is_not_touched_again(pair, how):
+    left = getattr(pair.transport.sock, how)()
+    assert pair.transport.fd == -1
+    with pytest.raises(OSError, match="closed"):
+        pair.transport.fill(1)
+    pair.transport.output.write(b"x")
+    with pytest.raises(OSError, match=r".+"):
+        pair.transport.flush()
+    if left is not None:
+        os.close(left)
+
+
+def test_a_lent_socket_blocks_for_the_application_alone(pair):
+    transport = pair.transport
+    transport.lend(True)
+    assert transport.sock.getblocking()
+    assert transport.fill(10) == -1
+    transport.output.write(b"x" * 10_000_000)
+    assert transport.flush() > 0
+    assert transport.sock.getblocking()
+    pair.client.sendall(b"hello")
+    assert transport.sock.recv(10) == b"hello"
+    transport.lend(False)
+    assert not transport.sock.getblocking()
+    assert transport.fill(10) == -1
 
 
 @pytest.mark.parametrize(
