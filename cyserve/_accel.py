@@ -1,8 +1,8 @@
 """Picks the compiled kernel or its pure-Python twin: the only module that knows there are two.
 
-`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a configuration has
-been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, or take such names
-as locals when a worker boots; never `from cyserve import _io`.
+`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a
+configuration has been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`,
+or take such names as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
 never a silent fallback; so is a build of which a part is missing, the engine's (`_compiled`)
@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 from cyserve._compiled import ENGINE, KERNEL
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
-    import socket
-
     from cyserve import _io as io
     from cyserve import _parser as parser
     from cyserve import _poll as poll
     from cyserve._io import InputBuffer as InputBuffer
+    from cyserve._io import Lane as Lane
     from cyserve._io import OutputBuffer as OutputBuffer
     from cyserve._io import ResponseHead as ResponseHead
     from cyserve._parser import ChunkedDecoder as ChunkedDecoder
     from cyserve._parser import HeadRules as HeadRules
     from cyserve._parser import RequestHead as RequestHead
+    from cyserve._poll import Poller as Poller
 
 __all__ = ("implementation", "io", "parser", "poll", "select")
 
@@ -183,6 +183,13 @@ if TYPE_CHECKING:
         def skip(self, size: int) -> None: ...
         def clear(self) -> None: ...
 
+    class _Lane(Protocol):
+        def begin(self, line: bytes) -> None: ...
+        def end(self) -> None: ...
+
+    class _MakeLane(Protocol):
+        def __call__(self, memory: memoryview, at: int) -> _Lane: ...
+
     class _RequestHead(Protocol):
         @property
         def method(self) -> str: ...
@@ -248,13 +255,15 @@ if TYPE_CHECKING:
         def __call__(self, rules: _Rules) -> _ChunkedDecoder[_Buffer]: ...
 
     class _Io(Protocol):
-        def accept(self, fd: int, family: int) -> tuple[socket.socket, Any] | None: ...
+        def accept(self, fd: int) -> int: ...
         @property
         def InputBuffer(self) -> _MakeInputBuffer: ...
         @property
         def ResponseHead(self) -> _MakeResponseHead: ...
         @property
         def OutputBuffer(self) -> _MakeOutputBuffer: ...
+        @property
+        def Lane(self) -> _MakeLane: ...
 
     class _Parser(Protocol[_Buffer, _Rules, _Made]):
         @property
@@ -276,6 +285,7 @@ if TYPE_CHECKING:
         def unregister(self, fd: int) -> None: ...
         def register_listener(self, fd: int) -> None: ...
         def requeue_listener(self, fd: int) -> None: ...
+        def note(self, waiting: int) -> None: ...
         def take(self) -> list[int]: ...
         def wait(self, seconds: float) -> list[int]: ...
         def watch(self, nap: float) -> bool: ...

@@ -14,6 +14,7 @@ if sys.platform.startswith("linux"):
 
 #: Each has a .py and a .pxd: everything that runs for every request. The extension shadows the .py.
 ENGINE = (
+    "scoreboard",
     "http.transport",
     "http.body",
     "http.request",
@@ -22,4 +23,6 @@ ENGINE = (
     "http.connection",
     "http.cycle",
     "workers.connection_loop",
+    "workers.turns",
+    "workers.crew",
 )

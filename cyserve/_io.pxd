@@ -1,10 +1,15 @@
 """What other compiled modules may call and see of `_io`."""
 
 from cpython.object cimport PyObject
+from libc.stdint cimport uint64_t
 
 cdef enum:
     SMALL = 256         # bytes of response fields that need no memory of their own
     LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
+
+
+cdef enum:
+    LANE_LINE = 96      # bytes of a request line on the scoreboard
 
 
 cdef class InputBuffer:
@@ -67,3 +72,11 @@ cdef class OutputBuffer:
     cdef void drop(self, Py_ssize_t size) noexcept
     cpdef void write(self, data) except *
     cpdef Py_ssize_t flush(self, int fd) except -1
+
+
+cdef class Lane:
+    cdef Py_buffer view
+    cdef char *line
+    cdef uint64_t *numbers      # requests begun; monotonic nanoseconds, 0: idle
+    cpdef void begin(self, bytes line) except *
+    cpdef void end(self) noexcept

@@ -15,6 +15,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -22,9 +23,11 @@ from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_DATA
 from cpython.unicode cimport PyUnicode_FromObject, PyUnicode_GET_LENGTH, PyUnicode_KIND
 cimport cython
 
-from cyserve._bytes cimport is_blank, is_word, latin1, value_end
+from cyserve._bytes cimport (
+    has_forbidden, is_blank, is_word, latin1, need_bytes, put, unchangeable, value_end,
+)
 
-import socket
+from time import monotonic_ns
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
@@ -64,9 +67,7 @@ cdef extern from *:
         iovec *msg_iov
         size_t msg_iovlen
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
-
-cdef object STREAM = int(socket.SOCK_STREAM)   # an enum member would cost more
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
 
 cdef enum:
     VECTORS = 64        # pieces given to one system call
@@ -107,25 +108,20 @@ cdef int build_tables() except -1:
 build_tables()
 
 
-def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
-    """Take a connection from the listening non-blocking socket `fd` of this address family.
+def accept(fd: int) -> int:
+    """Take a connection from the listening non-blocking socket `fd`.
 
-    Returns the client's socket, in non-blocking mode, and its peer's address;
-    None if nobody waits. Raises OSError as accept(2) does.
+    Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
     """
     cdef int listener = fd
     cdef int taken = -1
     while taken < 0:
         taken = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if taken < 0 and errno == EAGAIN:
-            return None
+            return -1
         if taken < 0 and errno != EINTR and errno != ECONNABORTED:
             PyErr_SetFromErrno(OSError)
-    client = socket.socket(family, STREAM, 0, taken)
-    try:
-        return client, client.getpeername()
-    except OSError:   # it has gone already
-        return client, ("", 0) if family != socket.AF_UNIX else ""
+    return taken
 
 
 cdef char *spare = NULL   # the memory of a buffer that was released, of SPARE bytes
@@ -243,15 +239,6 @@ cdef class InputBuffer:
             self.start = self.end = self.capacity = 0
 
 
-cdef inline bint has_forbidden(const unsigned char *text, Py_ssize_t size,
-                               const unsigned char *table) noexcept nogil:
-    cdef unsigned char bad = 0
-    cdef Py_ssize_t place
-    for place in range(size):
-        bad |= table[text[place]]
-    return bad != 0
-
-
 cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
     """What _grammar.RESPONSE_FIELDS says about a field; 0 if it is not among them."""
     cdef Py_ssize_t place
@@ -259,21 +246,6 @@ cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
         for place in range(known_count):
             if is_word(name, size, known[place].name):
                 return known[place].kind
-    return 0
-
-
-cdef inline char *put(char *to, const void *data, Py_ssize_t size) noexcept nogil:
-    memcpy(to, data, size)
-    return to + size
-
-
-cdef inline bytes unchangeable(data):
-    return <bytes> data if type(data) is bytes else bytes(memoryview(data))
-
-
-cdef inline int need_bytes(given) except -1:
-    if not isinstance(given, bytes):
-        raise TypeError(f"bytes expected, not {type(given).__name__}")
     return 0
 
 
@@ -695,3 +667,32 @@ cdef class OutputBuffer:
     def clear(self) -> None:
         """Drop everything."""
         self.drop(self.size)
+
+
+cdef class Lane:
+    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
+
+    memory: a writable buffer that processes share. at: where the lane begins in it.
+    """
+
+    def __cinit__(self, memory, Py_ssize_t at):
+        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
+        if at < 0 or at % 8 or self.view.len - at < LANE_LINE + 16:
+            raise ValueError("the lane does not fit")
+        self.line = <char *> self.view.buf + at
+        self.numbers = <uint64_t *> (self.line + LANE_LINE)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    cpdef void begin(self, bytes line) except *:
+        """A request begins now; `line` is kept as far as there is room."""
+        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(line), LANE_LINE)
+        memcpy(self.line, PyBytes_AS_STRING(line), size)
+        memset(self.line + size, 0, LANE_LINE - size)
+        self.numbers[0] += 1
+        self.numbers[1] = monotonic_ns()   # last: it says that the rest is there
+
+    cpdef void end(self) noexcept:
+        """Nothing runs in the lane now."""
+        self.numbers[1] = 0

@@ -385,11 +385,14 @@ cdef class RequestHead:
 
     cpdef bint plain(self) except -1:
         """Whether it is an ordinary HTTP/1.1 request: no open decision, and not HEAD."""
-        return not self.flags and self.version == <tuple> VERSIONS[1] and self.method != "HEAD"
+        return (
+            not self.flags and self.method != "HEAD"
+            and (self.version is <tuple> VERSIONS[1] or self.version == <tuple> VERSIONS[1])
+        )
 
     cpdef bytes request_line(self):
         """The request line as it came, without its CRLF."""
-        return self.raw[:self.line_size]
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.raw), self.line_size)
 
 
 cdef inline dict add_field(dict environ, dict repeated, object key, object value):

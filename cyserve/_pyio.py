@@ -11,9 +11,10 @@ Rules of this file
 import os
 import re
 import socket
+import struct
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from time import monotonic_ns
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import (
@@ -26,7 +27,7 @@ from cyserve._grammar import (
     response_options,
 )
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
 
 
 def _class(allowed: bytes) -> str:
@@ -38,32 +39,32 @@ _token = re.compile(_class(TOKEN) + "+").fullmatch
 _value = re.compile(_class(VALUE) + "*").fullmatch
 _digits = re.compile("[0-9]{1,18}").fullmatch
 
+_lane = struct.Struct("=96sQQ")  # line, requests begun, start of the one that runs
+_start = struct.Struct("=Q")
+
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
 
 
-def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
-    """Take a connection from the listening non-blocking socket `fd` of this address family.
+def accept(fd: int) -> int:
+    """Take a connection from the listening non-blocking socket `fd`.
 
-    Returns the client's socket, in non-blocking mode, and its peer's address;
-    None if nobody waits. Raises OSError as accept(2) does.
+    Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
     """
-    listener = socket.socket(family, socket.SOCK_STREAM, 0, fd)
+    listener = socket.socket(fileno=fd)
     try:
+        listener.setblocking(False)  # an application may have called socket.setdefaulttimeout
         while True:
             try:
                 client = listener.accept()[0]
                 break
             except BlockingIOError:
-                return None
+                return -1
             except ConnectionAbortedError:
                 continue
     finally:
         listener.detach()
     client.setblocking(False)
-    try:
-        return client, client.getpeername()
-    except OSError:  # it has gone already
-        return client, ("", 0) if family != socket.AF_UNIX else ""
+    return client.detach()
 
 
 class InputBuffer:
@@ -357,3 +358,28 @@ class OutputBuffer:
         """Drop everything."""
         self._pieces.clear()
         self._size = 0
+
+
+class Lane:
+    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
+
+    memory: a writable buffer that processes share. at: where the lane begins in it.
+    """
+
+    __slots__ = ("_at", "_began", "_memory")
+
+    def __init__(self, memory: memoryview, at: int) -> None:
+        if at < 0 or at % 8 or len(memory) - at < _lane.size:
+            raise ValueError("the lane does not fit")
+        self._memory = memory
+        self._at = at
+        (_, self._began, _) = _lane.unpack_from(memory, at)
+
+    def begin(self, line: bytes) -> None:
+        """A request begins now; `line` is kept as far as there is room."""
+        self._began += 1
+        _lane.pack_into(self._memory, self._at, line, self._began, monotonic_ns())
+
+    def end(self) -> None:
+        """Nothing runs in the lane now."""
+        _start.pack_into(self._memory, self._at + _lane.size - _start.size, 0)

@@ -14,6 +14,9 @@ from __future__ import annotations
 import mmap
 import struct
 import time
+from collections.abc import Sequence
+
+from cyserve import _accel
 
 #: States of a slot.
 BOOTING, READY, BUSY, DRAINING = range(4)
@@ -27,11 +30,9 @@ _WORD = 8
 _HEAD_BYTES = 64
 _LANE_BYTES = 128
 _LANE = struct.Struct(f"={LINE_BYTES}sQQ")  # line, requests begun, start; start is stored last
-_REQUESTS_AT = LINE_BYTES
-_START_AT = _REQUESTS_AT + _WORD
+_START_AT = LINE_BYTES + _WORD
 
 # Bound once: these run for every request.
-_store_lane = _LANE.pack_into
 _now = time.monotonic_ns
 
 
@@ -42,15 +43,21 @@ class Slot:
     that runs the request, from 0.
     """
 
-    __slots__ = ("_bytes", "_counts", "_offset", "_start", "_words", "lanes")
+    __slots__ = ("_board", "_bytes", "_direct", "_lanes", "_offset", "_start", "_words", "lanes")
 
-    def __init__(self, memory: memoryview, lanes: int) -> None:
+    def __init__(self, memory: memoryview, lanes: int, board: Sequence[Slot] = ()) -> None:
         self.lanes = lanes
+        self._board = board  # all slots that were made so far
         self._bytes = memory
         self._words = memory.cast("Q")
         self._offset = [_HEAD_BYTES + lane * _LANE_BYTES for lane in range(lanes)]
         self._start = [(offset + _START_AT) // _WORD for offset in self._offset]
-        self._counts = [0] * lanes
+        self._make_lanes()
+
+    def _make_lanes(self) -> None:
+        self._lanes = [_accel.io.Lane(self._bytes, offset) for offset in self._offset]
+        # The same again if both kernel and engine are compiled: calls through it are C calls.
+        self._direct = self._lanes if _accel.implementation() == "compiled" else None
 
     def beat(self) -> None:
         """Store the heartbeat: the monotonic clock in nanoseconds."""
@@ -58,12 +65,21 @@ class Slot:
 
     def begin(self, line: bytes, lane: int = 0) -> None:
         """Store that `lane` starts a request now, with the first bytes of its request line."""
-        self._counts[lane] = count = self._counts[lane] + 1
-        _store_lane(self._bytes, self._offset[lane], line, count, _now())
+        direct = self._direct
+        if direct is None:
+            self._lanes[lane].begin(line)
+        else:
+            found = direct[lane]
+            found.begin(line)
 
     def end(self, lane: int = 0) -> None:
         """Store that `lane` is idle again."""
-        self._words[self._start[lane]] = 0
+        direct = self._direct
+        if direct is None:
+            self._lanes[lane].end()
+        else:
+            found = direct[lane]
+            found.end()
 
     def in_progress(self) -> list[tuple[float, str]]:
         """The requests running now, oldest first, as (age in seconds, request line)."""
@@ -77,10 +93,23 @@ class Slot:
         running.sort(reverse=True)
         return running
 
+    def is_idle(self) -> bool:
+        """Whether its worker could begin another request now."""
+        words = self._words
+        return words[_STATE] == READY and not all(words[start] for start in self._start)
+
+    def lightest_peer(self) -> int | None:
+        """Fewest connections that another idle worker holds; None if there is no such worker.
+
+        Of the workers whose slots were made before the fork of this one.
+        """
+        idle = (slot.connections for slot in self._board if slot is not self and slot.is_idle())
+        return min(idle, default=None)
+
     def clear(self) -> None:
         """Forget everything: the slot is as new."""
         self._bytes[:] = bytes(len(self._bytes))
-        self._counts = [0] * self.lanes
+        self._make_lanes()
 
     @property
     def heartbeat(self) -> int:
@@ -90,7 +119,7 @@ class Slot:
     @property
     def requests(self) -> int:
         """Requests begun in all lanes."""
-        return sum(self._words[(offset + _REQUESTS_AT) // _WORD] for offset in self._offset)
+        return sum(self._words[start - 1] for start in self._start)
 
     @property
     def pid(self) -> int:
@@ -140,6 +169,7 @@ class Scoreboard:
         self.slots = max(1, slots)
         self.lanes = max(1, lanes)
         self._free: list[Slot] = []
+        self._all: list[Slot] = []
         self._grow()
 
     def claim(self) -> Slot:
@@ -159,5 +189,6 @@ class Scoreboard:
     def _grow(self) -> None:
         size = _HEAD_BYTES + self.lanes * _LANE_BYTES
         memory = memoryview(mmap.mmap(-1, self.slots * size))
-        slots = [Slot(memory[i * size : (i + 1) * size], self.lanes) for i in range(self.slots)]
-        self._free.extend(reversed(slots))
+        for at in range(0, self.slots * size, size):
+            self._all.append(Slot(memory[at : at + size], self.lanes, self._all))
+        self._free.extend(reversed(self._all[-self.slots :]))

@@ -11,6 +11,7 @@ cdef class LengthReader(_Source):
 
 cdef class ChunkedReader(_Source):
     cdef public object decoder
+    cdef public long long limit, size
     cdef public list gathered
     cdef public Py_ssize_t gathered_size
 
@@ -19,8 +20,6 @@ cdef class BodyCore:
     cdef public object reader
     cdef public bytes rest
     cdef public bint failed
-    cdef dict __dict__
-    cdef object __weakref__
 
 
 cdef long long _bound(object size) except -1

@@ -5,14 +5,16 @@ cimport cython
 from cyserve.http.request cimport Origin, RequestCore
 from cyserve.http.transport cimport PlainTransport
 
-cdef int _HEAD, _BODY, _SENDING, _LINGERING
-cdef double NEVER
+cdef int _READ, _RUN
+cdef double _NEVER
+cdef int _HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE
 
 
 cdef class Context:
-    cdef public object log, policy, rules, parse_head
-    cdef public Py_ssize_t body_buffer_size
-    cdef public double header_timeout, body_timeout, send_timeout, idle_timeout
+    cdef public object cfg, log, access, policy, rules, parse_head, proxy_protocol
+    cdef public int first_state
+    cdef public long long body_buffer_size, max_body_size
+    cdef public double handshake_timeout, header_timeout, body_timeout, send_timeout, idle_timeout
 
 
 cdef class Connection(Origin):
@@ -20,7 +22,8 @@ cdef class Connection(Origin):
     cdef public RequestCore request
     cdef public int state, fd, step, interest, place
     cdef public double deadline, idle_since, linger_until
-    cdef public bint unread
+    cdef public object proxy_header
+    cdef public bint compiled, unread, lent
     cdef object _trusted
     cdef object __weakref__
 
@@ -34,6 +37,12 @@ cdef class Connection(Origin):
     cpdef int refuse(self, object exc, double now) except -1
     @cython.locals(req=RequestCore)
     cdef int _advance(self, double now) except -1
+    @cython.locals(transport=PlainTransport, context=Context, version=int)
+    cdef int _read_proxy_header(self, double now) except -1
+    @cython.locals(step=int)
+    cdef int _shake_hands(self, double now) except -1
+    cdef int _refuse_plainly(self, object exc, double now) except -1
+    @cython.locals(context=Context, most="long long")
     cdef _start_body(self, RequestCore req)
     cdef int _gather(self, RequestCore req, double now) except -1
     @cython.locals(pending=Py_ssize_t)

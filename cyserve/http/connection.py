@@ -8,11 +8,19 @@ and `answered` after having run a request. It runs no application and watches no
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import NoMoreData, ParseException, RequestTimeout
+from cyserve._errors import (
+    ContentTooLarge,
+    ForbiddenProxyRequest,
+    NoMoreData,
+    ParseException,
+    RequestTimeout,
+)
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
+from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
+from cyserve.http.refusal import report
 from cyserve.http.request import Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
 
@@ -23,13 +31,16 @@ RUN = 2  # run `request`, then call `answered`
 WRITE = 4  # wait until something can be written, or the deadline
 
 # States: what the bytes that come next belong to, or whose turn it is.
-_HEAD, _BODY, _SENDING, _LINGERING = range(4)
+_HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE = range(6)
 
 RECEIVE_SIZE = 16384  # bytes to receive at once
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
 LINGER_TOTAL = 30.0  # for a closing client to come to an end
 
 NEVER = float("inf")
+
+# The same under names that are C's in a compiled build, where a public one has to be looked up.
+_READ, _RUN, _NEVER = READ, RUN, NEVER
 
 
 class Context:
@@ -39,13 +50,19 @@ class Context:
     """
 
     def __init__(self, cfg: Any, log: Any) -> None:
+        self.cfg = cfg
         self.log = log
+        self.access = log.access if log.access_log_enabled else None
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
+        self.proxy_protocol: str = cfg.proxy_protocol
+        self.first_state = _HEAD if self.proxy_protocol == "off" else _PROXY
         self.body_buffer_size: int = cfg.client_body_buffer_size
+        self.handshake_timeout: float = cfg.ssl_handshake_timeout or NEVER
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
+        self.max_body_size: int = cfg.client_max_body_size
         self.send_timeout: float = cfg.send_timeout or NEVER
         self.idle_timeout: float = cfg.keepalive
 
@@ -70,8 +87,10 @@ class Connection(Origin):
         "interest",
         "keep",
         "lane",
+        "lent",
         "linger_until",
         "place",
+        "proxy_header",
         "request",
         "requests",
         "state",
@@ -92,13 +111,15 @@ class Connection(Origin):
         self.template = endpoint.connection_template(address, transport.sock)
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
-        self.state = _HEAD
-        self.deadline = NEVER  # by the monotonic clock
-        self.idle_since = NEVER  # not idle: a request has begun to come, or is under way
+        self.state = context.first_state
+        self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
+        self.deadline = _NEVER  # by the monotonic clock
+        self.idle_since = _NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
-        self.linger_until = NEVER
+        self.lent = False  # the application may use the socket itself (Upgrade)
+        self.linger_until = _NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
         self.fd = -1
@@ -107,27 +128,61 @@ class Connection(Origin):
         self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
+    # -- gunicorn's names, for who wraps or overrides `handle_request` --
+
+    @property
+    def sock(self) -> Any:
+        """The client socket; no longer connected once the connection is closed."""
+        return self.transport.sock
+
+    @property
+    def client(self) -> Any:
+        """The address of the peer."""
+        return self.address
+
+    @property
+    def server(self) -> Any:
+        """The address of the listener."""
+        return self.endpoint.address
+
+    @property
+    def timeout(self) -> float | None:
+        """When its client will have been waited for long enough, by the monotonic clock."""
+        return None if self.deadline == _NEVER else self.deadline
+
     def trusted(self) -> bool:
         """True when the peer is a proxy whose word counts (forwarded_allow_ips)."""
         if self._trusted is None:
             self._trusted = self.context.policy.trusts(self.address)
         return self._trusted
 
+    def lend_socket(self) -> None:
+        """The application may take the socket over: it expects one that blocks."""
+        self.lent = True
+        self.transport.lend(True)
+
     # -- the scheduler's calls; each returns the next step. now: the monotonic clock --
 
     def start(self, now: float) -> int:
         """Right after it was accepted: its request may be there already."""
-        self.deadline = now + self.context.header_timeout
         self.idle_since = now
+        self.deadline = now + self.context.header_timeout
+        if self.state == _HEAD and self.transport.secure:
+            self.state = _HANDSHAKE
+            self.deadline = now + self.context.handshake_timeout
         return self.proceed(now)
 
     def proceed(self, now: float) -> int:
         """What it waited for has come, or seems to have."""
         state = self.state
-        if state == _SENDING:
-            return self._send(now)
-        if state == _LINGERING:
-            return self._linger(now)
+        if state > _BODY:
+            if state == _SENDING:
+                return self._send(now)
+            if state == _LINGERING:
+                return self._linger(now)
+            if state == _HANDSHAKE:
+                return self._shake_hands(now)
+            return self._read_proxy_header(now)
         try:
             got = self.transport.fill(RECEIVE_SIZE)
         except OSError:
@@ -135,7 +190,7 @@ class Connection(Origin):
         if got > 0:
             return self._advance(now)
         if got < 0:
-            return READ
+            return _READ
         if self.request is None:
             return CLOSE  # between requests, or within a head: nobody waits for an answer
         return self.refuse(NoMoreData(), now)
@@ -157,7 +212,7 @@ class Connection(Origin):
             return CLOSE if step == WRITE and self.transport.waiting == waiting else step
         # What the client sent in time may have had to wait for us.
         step = self.proceed(now)
-        if step != READ or self.deadline > now:
+        if step == CLOSE or step == RUN or self.deadline > now:
             return step
         if self.request is None and not len(self.transport.input):
             return CLOSE  # it sent nothing at all
@@ -169,6 +224,61 @@ class Connection(Origin):
 
     # -- receiving --
 
+    def _read_proxy_header(self, now: float) -> int:
+        """The first bytes of the connection may be a proxy's; never any later ones."""
+        transport = self.transport
+        context = self.context
+        try:
+            version = take(transport.fd, transport.input, context.proxy_protocol)
+            if version == UNSURE:
+                return _READ
+            if version != ABSENT:
+                if not context.policy.allows_proxy_header(self.address):
+                    peer = peer_name(self.address)
+                    if not peer:  # gone before accept could see who it was: a health check
+                        return CLOSE
+                    raise ForbiddenProxyRequest(peer)
+                header = parse(transport.input, version)
+                if header is None:
+                    return _READ
+                self.proxy_header = header
+                self.template.update(header.environ())
+        except ParseException as exc:
+            return self._refuse_plainly(exc, now)
+        except OSError:
+            return CLOSE
+        if self.transport.secure:
+            self.state = _HANDSHAKE
+            self.deadline = now + context.handshake_timeout
+        else:
+            self.state = _HEAD
+        return self.proceed(now)
+
+    def _shake_hands(self, now: float) -> int:
+        """Go on with the TLS handshake; the request may come with its last message."""
+        try:
+            step = self.transport.handshake()
+        except ParseException as exc:
+            return self._refuse_plainly(exc, now)
+        except ConnectionError as exc:
+            self.context.log.debug("The client left during the TLS handshake: %s", exc)
+            return CLOSE
+        except OSError as exc:
+            peer = peer_name(self.address)
+            self.context.log.warning("Invalid request from ip=%s: %s", peer, exc)
+            return CLOSE
+        if step:
+            return step
+        self.state = _HEAD
+        self.deadline = now + self.context.header_timeout
+        return self.proceed(now)
+
+    def _refuse_plainly(self, exc: ParseException, now: float) -> int:
+        """Refuse a client with which no keys have been agreed upon."""
+        if self.transport.secure:
+            self.transport = PlainTransport(self.transport.sock, self.transport.waiter)
+        return self.refuse(exc, now)
+
     def _advance(self, now: float) -> int:
         """Look how far the request is with the bytes at hand."""
         try:
@@ -176,20 +286,22 @@ class Connection(Origin):
             if req is None:
                 head = self.context.parse_head(self.transport.input, self.context.rules)
                 if head is None:
-                    if self.idle_since != NEVER:  # the idle time is over: now the head's begins
+                    if self.idle_since != _NEVER:  # the idle time is over: now the head's begins
                         if self.requests:
                             self.deadline = now + self.context.header_timeout
-                        self.idle_since = NEVER
-                    return READ
-                self.idle_since = NEVER
+                        self.idle_since = _NEVER
+                    return _READ
+                self.idle_since = _NEVER
                 self.requests += 1
                 req = self.request = Request(head, self)
+                if self.compiled:
+                    req.direct = head
                 if not req.plain() and head.flags:
                     self.context.policy.decide(req)
                 if not req.has_body():
                     self.expect_continue = False  # nothing will follow
-                    self.deadline = NEVER
-                    return RUN
+                    self.deadline = _NEVER
+                    return _RUN
                 self._start_body(req)
             return self._gather(req, now)
         except ParseException as exc:
@@ -201,9 +313,12 @@ class Connection(Origin):
         head = req.head
         context = self.context
         reader: LengthReader | ChunkedReader
+        most = context.max_body_size
+        if 0 < most < head.content_length:
+            raise ContentTooLarge(head.content_length, most)
         if head.chunked:
             decoder = _accel.parser.ChunkedDecoder(context.rules)
-            reader = ChunkedReader(self.transport, context.body_timeout, decoder)
+            reader = ChunkedReader(self.transport, context.body_timeout, decoder, most)
         else:
             reader = LengthReader(self.transport, context.body_timeout, head.content_length)
         req.body = Body(reader)
@@ -224,15 +339,15 @@ class Connection(Origin):
     def _gather(self, req: Request, now: float) -> int:
         """A small body is waited for by the scheduler, so that no slow client holds a thread."""
         if self.expect_continue or req.body.reader.ready(self.context.body_buffer_size):
-            self.deadline = NEVER
-            return RUN
+            self.deadline = _NEVER
+            return _RUN
         self.state = _BODY
         self.deadline = now + self.context.body_timeout
-        return READ
+        return _READ
 
     def refuse(self, exc: BaseException, now: float) -> int:
         """Log a request that cannot be served, answer it, and come to an end."""
-        self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
+        report(self, exc)
         self.keep = False
         self.unread = self.request is not None
         self.transport.output.write(response_for(exc))
@@ -245,12 +360,22 @@ class Connection(Origin):
         body = self.request.body if self.request is not None else NO_BODY
         self.request = None
         self.state = _HEAD
+        if self.lent:
+            self.lent = False
+            self.transport.lend(False)
         if body is not NO_BODY:
             try:
                 self.unread = body.failed or not body.reader.skip_received()
             except ParseException:
                 self.unread = True
             self.keep = self.keep and not self.unread
+
+    def abandon(self) -> None:
+        """The request did not come to a proper end: nothing more is sent, nothing more is run."""
+        self.keep = False
+        self.transport.discard()
+        self.transport.broken = True
+        self.finish_request()
 
     def _send(self, now: float) -> int:
         try:
@@ -273,7 +398,7 @@ class Connection(Origin):
             if len(transport.input):
                 return self._advance(now)  # another request may be there already
             transport.rest()
-            return READ
+            return _READ
         if self._must_linger():
             return self._start_linger(now)
         return CLOSE
@@ -314,4 +439,4 @@ class Connection(Origin):
         if got == 0 or now >= self.linger_until:
             return CLOSE
         self.deadline = min(now + LINGER_SECONDS, self.linger_until)
-        return READ
+        return _READ

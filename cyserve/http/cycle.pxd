@@ -10,9 +10,11 @@ cdef class Cycle:
     cdef public object worker, cfg, log, begin, end, application, count
     cdef public object pre_request, post_request, access
     cdef public bint keep_alive
+    cdef public Py_ssize_t max_requests
     cdef public double send_timeout
 
     @cython.locals(
-        connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint)
+        connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint,
+        number=Py_ssize_t)
     cpdef run(self, RequestCore req)
     cpdef _respond(self, ResponseCore resp, dict environ)

@@ -20,7 +20,7 @@ from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
 
-_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 
 
 class Cycle:
@@ -39,6 +39,7 @@ class Cycle:
         self.end: Callable[[int], None] = worker.slot.end
         self.application: Callable[..., Any] = worker.wsgi
         self.keep_alive = keep_alive
+        self.max_requests: int = worker.max_requests
         self.send_timeout: float = cfg.send_timeout or float("inf")
         self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
@@ -63,7 +64,7 @@ class Cycle:
             worker = self.worker
             worker.nr = number = next(self.count)
             alive = worker.alive
-            if alive and number >= worker.max_requests:
+            if alive and number >= self.max_requests:
                 self.log.info("Autorestarting worker after current request.")
                 worker.alive = alive = False
             if not (self.keep_alive and alive):
@@ -84,8 +85,9 @@ class Cycle:
     def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
         items = self.application(environ, resp.start_response)
         if type(items) is list and len(items) == 1:
-            resp.write_whole(items[0])  # a list has nothing to close
-            return
+            if not resp.write_usual(items[0]):
+                resp.write_whole(items[0])
+            return  # a list has nothing to close
         try:
             if isinstance(items, FileWrapper):
                 resp.write_file(items)

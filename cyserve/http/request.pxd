@@ -9,7 +9,7 @@ cdef class Origin:
     cdef public dict template
     cdef public Py_ssize_t requests
     cdef public int lane
-    cdef public bint compiled, expect_continue, keep
+    cdef public bint expect_continue, keep
 
 
 cdef class RequestCore:
@@ -18,8 +18,6 @@ cdef class RequestCore:
     cdef RequestHead direct
     cdef public bint must_close
     cdef public Py_ssize_t req_number
-    cdef dict __dict__
-    cdef object __weakref__
 
     cdef bint plain(self) except -1
     cdef bint persistent(self) except -1

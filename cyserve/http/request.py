@@ -27,7 +27,7 @@ class RequestCore:
         self.head = head
         self.connection = connection
         #: The head again if both kernel and engine are compiled: calls through it are C calls.
-        self.direct = head if self.connection.compiled else None
+        self.direct: _accel.RequestHead | None = None
         self.req_number = self.connection.requests
         self.script_name = ""  # from a trusted SCRIPT_NAME field
         self.forwarded_scheme: str | None = None  # what a trusted proxy says
@@ -115,7 +115,9 @@ class RequestCore:
 
     @property
     def proxy_protocol_info(self) -> dict[str, Any] | None:
-        return None
+        """What the connection's PROXY header says; None without one."""
+        header = self.connection.proxy_header
+        return header._asdict() if header is not None else None
 
     def force_close(self) -> None:
         self.must_close = True

@@ -6,15 +6,19 @@ from cyserve._io cimport ResponseHead
 from cyserve.http.request cimport RequestCore
 from cyserve.http.transport cimport PlainTransport
 
+cdef object _clock
 cdef Py_ssize_t _SMALL_BODY
 
 
 cdef class _ServerFields:
-    cdef long long second
+    cdef double second
     cdef dict fields
+    cdef bytes keep, close
 
-    @cython.locals(now="long long")
-    cdef bytes get(self, str connection, bint chunked)
+    @cython.locals(past=double)
+    cdef int look(self) except -1
+    cdef bytes usual(self, bint closes)
+    cpdef bytes get(self, str connection, bint chunked)
 
 
 cdef _ServerFields _server_fields
@@ -28,8 +32,6 @@ cdef class ResponseCore:
     cdef public double send_timeout
     cdef public bint framed, chunked, bodyless, must_close, closes, headers_sent, finished
     cdef public Py_ssize_t sent
-    cdef dict __dict__
-    cdef object __weakref__
 
     @cython.locals(size=Py_ssize_t, answer=bytes, fields=bytes)
     cdef bint write_usual(self, object data) except -1

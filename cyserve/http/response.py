@@ -19,6 +19,7 @@ _log = logging.getLogger("gunicorn.http.wsgi")
 
 _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
 _SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
+_clock = time.time
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
 
 
@@ -55,23 +56,37 @@ class _ServerFields:
     """The server's own fields, made once per second for each way a connection can go on."""
 
     def __init__(self) -> None:
-        self.second = 0
+        self.second = -1.0
         self.fields: dict[tuple[str, bool], bytes] = {}
+        self.keep = self.close = b""
+
+    def usual(self, closes: bool) -> bytes:
+        """For an answer with a Content-Length: the connection is closed, or kept."""
+        self.look()
+        return self.close if closes else self.keep
 
     def get(self, connection: str, chunked: bool) -> bytes:
-        now = int(time.time())
-        if now != self.second:
-            self.second = now
-            self.fields = {}
+        self.look()
         fields = self.fields.get((connection, chunked))
         if fields is None:
-            coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
-            fields = (
-                f"Server: {SERVER}\r\nDate: {formatdate(now, usegmt=True)}\r\n"
-                f"Connection: {connection}\r\n{coding}"
-            ).encode("latin-1")
-            self.fields[connection, chunked] = fields
+            fields = self.fields[connection, chunked] = self._make(connection, chunked)
         return fields
+
+    def look(self) -> None:
+        """Begin anew if another second has begun."""
+        past = _clock() - self.second
+        if past < 0.0 or past >= 1.0:
+            self.second = float(int(_clock()))
+            self.fields = {}
+            self.keep = self._make("keep-alive", False)
+            self.close = self._make("close", False)
+
+    def _make(self, connection: str, chunked: bool) -> bytes:
+        coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+        return (
+            f"Server: {SERVER}\r\nDate: {formatdate(self.second, usegmt=True)}\r\n"
+            f"Connection: {connection}\r\n{coding}"
+        ).encode("latin-1")
 
 
 _server_fields = _ServerFields()
@@ -130,7 +145,7 @@ class ResponseCore:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Any:
-        """PEP 3333's start_response; returns the write callable.
+        """PEP 3333's start_response; returns something to be called with pieces of the body.
 
         Raises AssertionError on a second call without exc_info, exc_info's own exception when the
         head has been sent, and what `ResponseHead` raises for a malformed status or field.
@@ -143,11 +158,16 @@ class ResponseCore:
                 exc_info = None
         elif self.head is not None:
             raise AssertionError("Response headers already set!")
-        self.head = head = _accel.io.ResponseHead(status, headers)
-        self.direct = head if self.transport.compiled else None
+        transport = self.transport
+        self.head = head = transport.make_head(status, headers)
+        self.direct = head if transport.compiled else None
         self.status = status
         self.framed = False
-        return self.write
+        return self
+
+    def __call__(self, data: bytes) -> None:
+        """The response is its own write callable; hardly anybody uses it, so none is made."""
+        self.write(data)
 
     def frame(self) -> None:
         """Settle how the body is framed (RFC 9112 section 6.3), once the head is known."""
@@ -234,9 +254,8 @@ class ResponseCore:
 
     def write_whole(self, data: bytes) -> None:
         """Send a body that is at hand as one piece, and end it."""
-        if not self.write_usual(data):
-            self.queue(data)
-            self.close()
+        self.queue(data)
+        self.close()
 
     def write_usual(self, data: bytes) -> bool:
         """Send the usual answer, with nothing to cut, to frame or to decide; False if it is not.
@@ -253,7 +272,7 @@ class ResponseCore:
         if not (self.head.whole(size) if direct is None else direct.whole(size)):
             return False
         self.closes = self.must_close or req.must_close or not req.persistent()
-        fields = _server_fields.get("close" if self.closes else "keep-alive", False)
+        fields = _server_fields.usual(self.closes)
         if direct is None:
             answer = self.head.serialize(b"HTTP/1.1 ", fields, data)
         else:
@@ -295,7 +314,7 @@ class ResponseCore:
     def sendfile(self, wrapper: FileWrapper) -> bool:
         """Queue the rest of a file from its current offset; False if it is no plain file."""
         self.frame()
-        if not self.cfg.sendfile or self.cfg.is_ssl or self.bodyless:
+        if not self.cfg.sendfile or self.bodyless:
             return False
         try:
             fd = wrapper.filelike.fileno()

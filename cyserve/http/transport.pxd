@@ -5,12 +5,12 @@ cimport cython
 from cyserve._io cimport InputBuffer, OutputBuffer
 
 cdef class PlainTransport:
-    cdef public object sock, waiter, input, output, file
+    cdef public object sock, waiter, input, output, file, make_head
     cdef InputBuffer direct_input
     cdef OutputBuffer direct_output
     cdef public int fd
     cdef public Py_ssize_t waiting
-    cdef public bint broken, compiled
+    cdef public bint broken, compiled, told
 
     cpdef Py_ssize_t fill(self, Py_ssize_t size) except -2
     @cython.locals(pending=Py_ssize_t)

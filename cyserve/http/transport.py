@@ -5,14 +5,18 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
+import contextlib
+import errno
 import os
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from cyserve import _accel
+
+_STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 
 #: Bytes that may wait in memory for a slow client before the application is made to wait.
 HIGH_WATER = 65536
@@ -64,6 +68,51 @@ class PollWaiter:
         return bool(ready)
 
 
+class ClientSocket(socket.socket):
+    """A client's socket as the application gets it (`gunicorn.socket`).
+
+    When the application closes it, its number may be another client's at once; so the transport is
+    told first.
+    """
+
+    __slots__ = ("transport",)
+
+    transport: "PlainTransport | None"
+
+    def __init__(self, family: int, fd: int) -> None:
+        super().__init__(family, _STREAM, 0, fd)
+        self.transport = None
+
+    def close(self) -> None:
+        self._tell()
+        super().close()
+
+    def detach(self) -> int:
+        self._tell()
+        return super().detach()
+
+    def _tell(self) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.release()
+
+
+def accept(listener: socket.socket) -> tuple[ClientSocket, Any] | None:
+    """Take a client from a listener in non-blocking mode: its socket and its address.
+
+    None if nobody waits. Raises OSError as accept(2) does.
+    """
+    fd = _accel.io.accept(listener.fileno())
+    if fd < 0:
+        return None
+    family = int(listener.family)
+    sock = ClientSocket(family, fd)
+    try:
+        return sock, sock.getpeername()
+    except OSError:  # it has gone already
+        return sock, "" if family == socket.AF_UNIX else ("", 0)
+
+
 class PlainTransport:
     """A connected stream socket without encryption.
 
@@ -80,18 +129,25 @@ class PlainTransport:
         "fd",
         "file",
         "input",
+        "make_head",
         "output",
         "sock",
+        "told",
         "waiter",
         "waiting",
     )
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self.sock = sock
+        self.told = isinstance(sock, ClientSocket)  # by the socket when it is closed
+        if isinstance(sock, ClientSocket):
+            sock.transport = self
         self.fd = sock.fileno()
         self.waiter = waiter
         self.input = _accel.io.InputBuffer()
         self.output = _accel.io.OutputBuffer()
+        self.make_head: Callable[[str, Iterable[tuple[str, str]]], _accel.ResponseHead]
+        self.make_head = _accel.io.ResponseHead
         self.compiled = _accel.implementation() == "compiled"
         # The same two once more if they are compiled: calls through these are C calls.
         self.direct_input = self.input if self.compiled else None
@@ -100,19 +156,31 @@ class PlainTransport:
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
 
+    def handshake(self) -> int:
+        """Go on with agreeing upon keys: 0 done, 1 wait until readable, 4 until writable."""
+        return 0
+
     def fill(self, size: int) -> int:
         """Receive once, without blocking, up to that many bytes into `input`.
 
         Returns how many, 0 at the end of the stream, -1 if there is nothing yet. Raises OSError
         when the client is gone.
         """
+        if self.fd < 0:
+            raise _closed()
         direct = self.direct_input
         return self.input.fill(self.fd, size) if direct is None else direct.fill(self.fd, size)
 
     def flush(self) -> int:
-        """Send what the socket takes without blocking; returns the bytes that still wait."""
+        """Send what the socket takes without blocking; returns the bytes that still wait.
+
+        Raises OSError when the client is gone, or the application has closed the socket.
+        """
         direct = self.direct_output
         try:
+            # Another client may have the number of a socket that is closed.
+            if self.fd < 0 or not self.told and self.sock.fileno() != self.fd:
+                raise _closed()
             if direct is None:
                 pending = self.output.flush(self.fd)
             else:
@@ -195,11 +263,26 @@ class PlainTransport:
         self.input.skip(len(self.input))
         return got
 
+    def lend(self, blocking: bool) -> None:
+        """Let the application have the socket in blocking mode, or take it back."""
+        with contextlib.suppress(OSError):  # the application may have closed it
+            self.sock.setblocking(blocking)
+
     def close(self) -> None:
         self.discard()
+        self.release()
         self.sock.close()
-        # Its number goes to the next connection; an application may have kept `wsgi.input`.
+
+    def release(self) -> None:
+        """The descriptor is somebody else's from now on: the next client's, or the application's.
+
+        An application may have kept `wsgi.input`, or have closed the socket itself.
+        """
         self.fd = -1
+
+
+def _closed() -> OSError:
+    return OSError(errno.EBADF, "the connection is closed")
 
 
 class _FileTail:

@@ -5,16 +5,17 @@ cimport cython
 from cyserve.http.connection cimport Connection, Context
 
 cdef int READ, WRITE, RUN, CLOSE, WAITING, READY, RUNNING
+cdef double LOOK
 
 
 cdef class ConnectionLoop:
-    cdef public object worker, log, waiter, poller, ready, arrivals
+    cdef public object worker, log, waiter, poller, certificates, make_transport, ready, arrivals
     cdef public Context context
-    cdef public double graceful_timeout, now, earliest, stop_at
-    cdef public Py_ssize_t max_connections
+    cdef public double graceful_timeout, now, due, earliest, stop_at, next_complaint, next_look
+    cdef public Py_ssize_t max_connections, share
     cdef public dict endpoints, connections
-    cdef public int accepted, wake_fd
-    cdef public bint accepting
+    cdef public int wake_fd
+    cdef public bint accepting, lightest, open
 
     @cython.locals(connection=Connection, step=int)
     cpdef Connection next(self)
@@ -25,6 +26,6 @@ cdef class ConnectionLoop:
     cpdef settle(self, Connection connection, int step)
     @cython.locals(connection=Connection, step=int)
     cdef Connection _accept(self)
-    cdef _register(self, Connection connection, int interest)
+    cdef bint _register(self, Connection connection, int interest) except -1
     cdef _unregister(self, Connection connection)
     cdef _close(self, Connection connection)

@@ -11,6 +11,7 @@ from http_helpers import Log, settings
 
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
+from cyserve.scoreboard import Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -49,6 +50,7 @@ class Worker:
         self.log.error_log = SimpleNamespace(isEnabledFor=lambda level: False)
         self.log.access_log_enabled = False
         self.wsgi = app
+        self.certificates = None
         self.alive = True
         self.leaving = False
         self.timeout = 15
@@ -59,9 +61,7 @@ class Worker:
         self.PIPE = os.pipe()
         for fd in self.PIPE:
             os.set_blocking(fd, False)
-        self.slot = SimpleNamespace(
-            begin=lambda line, lane: None, end=lambda lane: None, connections=0
-        )
+        self.slot = Scoreboard(1).claim()
         self.cycle = Cycle(self, keep_alive=keep_alive)
         self.loop = ConnectionLoop(self, PollWaiter(self.notify))
         self.thread = threading.Thread(target=self.loop.run, args=(self.serve,))
@@ -312,8 +312,7 @@ def jump(monkeypatch):
     """jump(seconds): so much time passes for the loop, at once."""
     ahead = [0.0]
     monotonic = time.monotonic
-    clock = SimpleNamespace(monotonic=lambda: monotonic() + ahead[0])
-    monkeypatch.setattr("cyserve.workers.connection_loop.time", clock)
+    monkeypatch.setattr("cyserve.workers.connection_loop.monotonic", lambda: monotonic() + ahead[0])
 
     def jump(seconds):
         ahead[0] += seconds

@@ -1,0 +1,90 @@
+"""What a thread of the gthread worker does while there is something to do; all of it per request.
+
+`turns` has the rules, `connection_loop` the connections, the worker the threads. A crew only goes
+through what is ready, one request after the other. It may not sleep, and holds the worker's lock
+but while the application runs: loop, turns and poller belong to whoever has it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from cyserve.http.connection import Connection
+from cyserve.http.cycle import Cycle
+from cyserve.workers.connection_loop import ConnectionLoop
+from cyserve.workers.turns import PAUSE, Turns
+
+if TYPE_CHECKING:
+    from cyserve import _accel
+
+
+class Crew:
+    """The threads of one worker, at work.
+
+    worker: a `gthread.ThreadWorker` that has loop, turns, cycle and lock. plain: its `handle` does
+    what it was written for, so that the crew can do just that without calling it.
+    """
+
+    def __init__(self, worker: Any, *, plain: bool) -> None:
+        lock = worker.lock
+        self.worker = worker
+        self.loop: ConnectionLoop = worker.loop
+        self.turns: Turns = worker.turns
+        self.cycle: Cycle | None = worker.cycle if plain else None
+        self.acquire = lock.acquire
+        self.release = lock.release
+        self.handle = worker.handle
+        self.alone = len(self.turns.role) == 1  # nobody stands guard, and nobody is in the way
+        self.stopping = False
+
+    def serve(self, thread: int) -> None:
+        """Run what is ready until nothing is, or until this thread is one too many."""
+        loop = self.loop
+        poller: _accel.Poller = loop.poller
+        while not self.stopping:
+            connection = loop.next()
+            if connection is not None:
+                connection.lane = thread
+                if self.alone:
+                    self.run(connection)
+                elif not self.run_among_others(thread, connection):
+                    return
+            elif loop.due:
+                break
+            if not loop.due or self.turns.must_pause(thread, loop.now):
+                self.release()
+                poller.pause(PAUSE)
+                self.acquire()
+                self.turns.contended = poller.contended
+        poller.waiting = 0  # else the guard would see what is no longer there
+
+    def run(self, connection: Connection) -> None:
+        """Run a request while other threads may have the lock."""
+        cycle = self.cycle
+        self.release()
+        try:
+            if cycle is None:
+                self.handle(connection)
+            else:
+                assert connection.request is not None
+                cycle.run(connection.request)
+        except BaseException:  # a signal has come, or a subclass has failed
+            self.worker.failed(connection)
+        finally:
+            self.acquire()
+        last = not connection.keep
+        self.loop.answered(connection)
+        if last and not self.worker.alive:  # its last one: the main thread shall know
+            self.worker.left()
+
+    def run_among_others(self, thread: int, connection: Connection) -> bool:
+        """The same where the others have to know; False if this thread is one too many."""
+        loop = self.loop
+        turns = self.turns
+        poller: _accel.Poller = loop.poller
+        poller.note(len(loop.ready) + len(loop.arrivals))
+        turns.enter(thread, loop.now)
+        self.run(connection)
+        poller.note(len(loop.ready) + len(loop.arrivals))
+        long = turns.leave(thread, loop.now)
+        if long and loop.ready and turns.wants_help(long):
+            poller.called = True
+        return turns.active < 2 or not turns.superfluous(thread, loop.now)
