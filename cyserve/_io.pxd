@@ -59,6 +59,12 @@ cdef struct Piece:
     char line[LONGEST_LINE]
 
 
+cdef inline const char *bytes_of(const Piece *piece) noexcept nogil:
+    if piece.data == NULL:
+        return piece.line
+    return piece.data
+
+
 cdef class OutputBuffer:
     cdef Piece *pieces          # malloc'ed at the first write
     cdef Py_ssize_t first

@@ -7,7 +7,7 @@ Rules of this file
 - Non-blocking system calls keep the GIL: they cannot block, and giving it up costs a hand-over.
 - Every pointer walks between a start and an end; compare before you read.
 - `_pyio.py` is the reference. Change both or neither.
-Over 500 lines because three small classes of C and their docstrings take that.
+Over 500 lines because four small classes of C and their docstrings take that.
 """
 
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
@@ -18,7 +18,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_DATA
 from cpython.unicode cimport PyUnicode_FromObject, PyUnicode_GET_LENGTH, PyUnicode_KIND
 cimport cython
@@ -26,46 +26,15 @@ cimport cython
 from cyserve._bytes cimport (
     has_forbidden, is_blank, is_word, latin1, need_bytes, put, unchangeable, value_end,
 )
+from cyserve._sockets cimport (
+    MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, iovec, msghdr, recv, send,
+    sendmsg,
+)
 
 from time import monotonic_ns
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
-
-cdef extern from *:
-    """
-    #include <sys/socket.h>
-    #ifndef MSG_NOSIGNAL
-    #define MSG_NOSIGNAL 0    /* macOS: Python ignores SIGPIPE anyway */
-    #endif
-    #include <fcntl.h>
-    #ifdef __APPLE__
-    #define SOCK_NONBLOCK 1
-    #define SOCK_CLOEXEC 2
-    static int accept4(int fd, struct sockaddr *name, socklen_t *size, int flags) {
-        int taken = accept(fd, name, size);
-        if (taken >= 0) {
-            fcntl(taken, F_SETFD, FD_CLOEXEC);
-            fcntl(taken, F_SETFL, O_NONBLOCK);
-        }
-        return taken;
-    }
-    #endif
-    """
-    ctypedef struct sockaddr "struct sockaddr":
-        pass
-    int accept4(int fd, sockaddr *name, unsigned int *size, int flags)
-    int SOCK_NONBLOCK, SOCK_CLOEXEC
-    ssize_t recv(int fd, void *buffer, size_t size, int flags)
-    ssize_t send(int fd, const void *buffer, size_t size, int flags)
-    ssize_t sendmsg(int fd, const msghdr *message, int flags)
-    int MSG_DONTWAIT, MSG_NOSIGNAL
-    ctypedef struct iovec "struct iovec":
-        void *iov_base
-        size_t iov_len
-    ctypedef struct msghdr "struct msghdr":
-        iovec *msg_iov
-        size_t msg_iovlen
 
 __all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
 
@@ -249,6 +218,33 @@ cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
     return 0
 
 
+cdef struct Name:        # a name that was found good; it is the application's constant, usually
+    PyObject *text       # owned
+    int kind
+
+cdef Name names[16]
+
+
+cdef int kind_of_name(name) except -1:
+    """Check a field's name; returns its kind."""
+    cdef Name *place = &names[<size_t> <PyObject *> name >> 4 & 15]
+    if place.text == <PyObject *> name:
+        return place.kind
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is not a string")
+    cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(name)
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(name)
+    cdef bint good = size > 0 and PyUnicode_KIND(name) == PyUnicode_1BYTE_KIND
+    if not good or has_forbidden(text, size, not_token):
+        raise InvalidResponseHeaderName(repr(name))
+    cdef int kind = kind_of(<const char *> text, size)
+    if type(name) is str:
+        Py_INCREF(name)
+        Py_XDECREF(place.text)
+        place.text, place.kind = <PyObject *> name, kind
+    return kind
+
+
 @cython.freelist(8)
 cdef class ResponseHead:
     """Status line and fields of an answer, checked and serialised in one pass.
@@ -357,19 +353,13 @@ cdef class ResponseHead:
 
     cdef int add(self, name, value) except -1:
         """Check and copy one field, then keep it or not."""
-        if not isinstance(name, str):
-            raise TypeError(f"{name!r} is not a string")
-        cdef Py_ssize_t name_size = PyUnicode_GET_LENGTH(name)
-        if name_size == 0 or PyUnicode_KIND(name) != PyUnicode_1BYTE_KIND:
-            raise InvalidResponseHeaderName(repr(name))
-        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(name)
-        if has_forbidden(text, name_size, not_token):
-            raise InvalidResponseHeaderName(repr(name))
+        cdef int kind = kind_of_name(name)
         if not isinstance(value, str):
             raise TypeError(f"{value!r} is not a string")
         if PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND:
             raise InvalidResponseHeader(repr(name))
-        text = <const unsigned char *> PyUnicode_DATA(value)
+        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(value)
+        cdef Py_ssize_t name_size = PyUnicode_GET_LENGTH(name)
         cdef Py_ssize_t value_size = PyUnicode_GET_LENGTH(value)
         while value_size and is_blank(text[0]):
             text += 1
@@ -387,7 +377,6 @@ cdef class ResponseHead:
         to = put(to, b": ", 2)
         to = put(to, text, value_size)
         put(to, b"\r\n", 2)
-        cdef int kind = kind_of(line, name_size)
         if kind == 0 or self.keep(kind, to - value_size, value_size, line_size):
             self.size += line_size
         return 0
@@ -494,12 +483,6 @@ cdef class ResponseHead:
         to = put(to, b"\r\n", 2)
         put(to, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         return whole
-
-
-cdef inline const char *bytes_of(const Piece *piece) noexcept nogil:
-    if piece.data == NULL:
-        return piece.line
-    return piece.data
 
 
 cdef class OutputBuffer:

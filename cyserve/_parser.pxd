@@ -64,6 +64,6 @@ cdef class RequestHead:
     cdef list build_headers(self)
     cdef int take_line(self, const char *start, const Py_ssize_t *places) except -1
     cdef bint take_framing(self) except -1
-    cpdef dict fill_environ(self, dict template)
+    cpdef dict fill_environ(self, dict template, bint ready = *)
     cpdef bint plain(self) except -1
     cpdef bytes request_line(self)

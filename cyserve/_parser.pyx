@@ -349,24 +349,26 @@ cdef class RequestHead:
         self.flags = fields.flags
         return True
 
-    cpdef dict fill_environ(self, dict template):
+    cpdef dict fill_environ(self, dict template, bint ready = False):
         """A copy of `template` with the request's own keys added (PEP 3333, RFC 3875).
 
         Repeated fields are joined by a comma, Cookie fields by "; " (RFC 6265 section 5.4). A
         field whose key the template holds already is joined to what is there.
+        ready: the template holds READY_ENVIRON, which need not be set again.
         """
         cdef dict environ = PyDict_Copy(template)
         cdef dict repeated = None
         cdef tuple version = self.version
         cdef const Span *span
         cdef int place
-        environ["REQUEST_METHOD"] = self.method
+        if not ready or self.method != "GET":
+            environ["REQUEST_METHOD"] = self.method
         environ["RAW_URI"] = self.target
-        environ["QUERY_STRING"] = self.query
+        if not ready or self.query:
+            environ["QUERY_STRING"] = self.query
         environ["PATH_INFO"] = unquote(self.path) if "%" in self.path else self.path
-        environ["SERVER_PROTOCOL"] = (
-            "HTTP/1.1" if version is VERSIONS[1] else f"HTTP/{version[0]}.{version[1]}"
-        )
+        if not ready or version is not VERSIONS[1]:
+            environ["SERVER_PROTOCOL"] = f"HTTP/{version[0]}.{version[1]}"
         if self.fields_list is None:
             for place in range(self.fields.count):
                 span = &self.fields.spans[place]

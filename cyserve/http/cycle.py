@@ -59,7 +59,8 @@ class Cycle:
         try:
             if self.pre_request is not None:
                 self.pre_request(self.worker, req)
-            resp = Response(req, connection.transport.sock, self.cfg, self.send_timeout)
+            resp = Response(req, connection.transport.sock, self.cfg)
+            resp.send_timeout = self.send_timeout
             environ = make_environ(req, resp.early_hints)
             worker = self.worker
             worker.nr = number = next(self.count)

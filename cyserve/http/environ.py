@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from cyserve import SERVER_SOFTWARE
 from cyserve._errors import ConfigurationProblem
+from cyserve._grammar import READY_ENVIRON
+from cyserve.http.body import NO_BODY
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper
 
@@ -55,12 +57,8 @@ _LATER = (  # keys of a connection, and of a request
     "gunicorn.socket",
     "REMOTE_ADDR",
     "REMOTE_PORT",
-    "REQUEST_METHOD",
     "RAW_URI",
-    "QUERY_STRING",
     "PATH_INFO",
-    "SERVER_PROTOCOL",
-    "wsgi.input",
     "wsgi.early_hints",
 )
 
@@ -92,6 +90,8 @@ class Endpoint:
             "SERVER_NAME": host,
             "SERVER_PORT": str(port),
             "SCRIPT_NAME": "",
+            "wsgi.input": NO_BODY,
+            **READY_ENVIRON,
         }
         # The keys that come later make room: a copy that has to grow costs more than copying it.
         for name in (*template, *_LATER):
@@ -115,7 +115,8 @@ def make_environ(req: Request, early_hints: Any) -> dict[str, Any]:
     connection = req.connection
     endpoint = connection.endpoint
     environ = req.fill_environ(connection.template)
-    environ["wsgi.input"] = req.body
+    if req.body is not NO_BODY:
+        environ["wsgi.input"] = req.body
     environ["wsgi.early_hints"] = early_hints
     if req.forwarded_scheme is not None:
         environ["wsgi.url_scheme"] = req.forwarded_scheme

@@ -56,10 +56,11 @@ class RequestCore:
         return self.head.request_line() if direct is None else direct.request_line()
 
     def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
+        """The environ, from a template that holds READY_ENVIRON."""
         direct = self.direct
         if direct is None:
-            return self.head.fill_environ(template)
-        return direct.fill_environ(template)
+            return self.head.fill_environ(template, True)
+        return direct.fill_environ(template, True)
 
     @property
     def scheme(self) -> str:
