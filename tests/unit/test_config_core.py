@@ -183,8 +183,8 @@ def test_names_of_the_default_logger(uri):
             r"worker_class = 'gthread': this version of cyserve does not",
         ),
         (
-            {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
-            r"does not have the worker class gevent yet; it has sync",
+            {"worker_class": "gunicorn.workers.gasgi.ASGIWorker"},
+            r"does not have the worker class asgi yet; it has sync",
         ),
         ({"threads": 4}, r"threads = 4: this version .* worker class gthread yet"),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
