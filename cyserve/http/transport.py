@@ -72,6 +72,8 @@ class PlainTransport:
     sock: the client socket, in non-blocking mode; waiter: how to wait when a call must.
     """
 
+    secure = False  # what travels is not encrypted
+
     __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
 
     #: fill(size): receive once, without blocking, up to that many bytes into `input`; 0 is the

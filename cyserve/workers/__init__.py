@@ -2,5 +2,6 @@
 
 SUPPORTED_WORKERS = {
     "sync": "cyserve.workers.sync.SyncWorker",
+    "gthread": "cyserve.workers.gthread.ThreadWorker",
     "tornado": "cyserve.workers.gtornado.TornadoWorker",
 }
