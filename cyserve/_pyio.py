@@ -48,6 +48,7 @@ def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
     None if nobody waits. Raises OSError as accept(2) does.
     """
     listener = socket.socket(family, socket.SOCK_STREAM, 0, fd)
+    listener.setblocking(False)  # a socket of gevent's would wait, whatever its descriptor says
     try:
         while True:
             try:
