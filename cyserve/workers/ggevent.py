@@ -7,7 +7,6 @@ the worker's process, before the application is loaded: nothing here may start t
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import warnings
@@ -25,16 +24,10 @@ except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
 from cyserve import _accel
-from cyserve.http.connection import READ
+from cyserve.http.connection import READ, Connection
 from cyserve.workers.base_async import AsyncWorker
-from cyserve.workers.gpywsgi import (
-    KILL_SECONDS,
-    STOP_SECONDS,
-    STOP_TICK,
-    PyWSGIHandler,
-    PyWSGIServer,
-    Servers,
-)
+from cyserve.workers.connection_loop import ACCEPT_BATCH, ROOM, STOP_SECONDS, TICK, empty
+from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
 from cyserve.workers.hub import HubWait, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
@@ -42,9 +35,11 @@ if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
 
 __all__ = ("GeventPyWSGIWorker", "GeventWorker", "PyWSGIHandler", "PyWSGIServer")
 
-TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
-ACCEPT_BATCH = 64  # connections taken at once by a worker that is alone
-NO_ROOM_SECONDS = 1.0  # before accept(2) is tried again that lacked a descriptor or memory
+
+class ConnectionGreenlet(gevent.Greenlet):
+    """Runs one connection."""
+
+    spawning_stack_limit = 0  # where it was spawned is known, and costs more than a request
 
 
 class GeventWorker(AsyncWorker):
@@ -124,10 +119,7 @@ class GeventWorker(AsyncWorker):
 
     def _woken(self) -> None:
         """A signal has come; called by the hub."""
-        try:
-            os.read(self.PIPE[0], 4096)
-        except BlockingIOError:
-            pass
+        empty(self.PIPE[0])
         self.bell.set()
 
     def _drain(self, acceptors: list[Any]) -> None:
@@ -146,9 +138,10 @@ class GeventWorker(AsyncWorker):
             listener.close()
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
         while self.greenlets and time.monotonic() < end:
-            for connection, wait in self.connections.items():
-                if connection.request is None and not len(connection.transport.input):
-                    wait.hurry(silent_end)
+            now = time.monotonic()
+            for connection in self.connections:
+                if connection.idle_since <= now:
+                    self._hurry(connection, silent_end)
             self.watch_over(len(self.greenlets), STOP_TICK)
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
 
@@ -162,18 +155,38 @@ class GeventWorker(AsyncWorker):
             wait.until(READ, float("inf"))
             for _ in range(most):
                 while self._full():
-                    self.room.clear()
-                    self.room.wait()
+                    self._make_room()
+                    self._wait_for_room()
                 try:
                     if not self._accept(listener):
                         break
                 except OSError as exc:
                     self.log.error("Cannot accept connections for now: %s", exc)
-                    gevent.sleep(NO_ROOM_SECONDS)
+                    self._wait_for_room()
                     break
 
     def _full(self) -> bool:
         return len(self.greenlets) >= self.max_connections
+
+    def _wait_for_room(self) -> None:
+        """Wait until a connection has ended, or a second."""
+        self.room.clear()
+        self.room.wait(TICK)
+
+    def _make_room(self) -> None:
+        """Close the connections that have been idle for longest, a few at a time."""
+        now = time.monotonic()
+        idle = [connection for connection in self.connections if connection.idle_since < now]
+        idle.sort(key=lambda connection: connection.idle_since)
+        for connection in idle[: min(max(len(idle) // 8, 1), ROOM)]:
+            self._hurry(connection, now)
+        expire_overdue(self.waits)
+
+    def _hurry(self, connection: Connection, deadline: float) -> None:
+        """Let an idle connection wait no longer than this."""
+        if connection.deadline > deadline:
+            connection.deadline = deadline
+        self.connections[connection].hurry(connection.deadline)
 
     def _accept(self, listener: Any) -> bool:
         """Take one connection and start its greenlet; False if there was none."""
@@ -182,7 +195,7 @@ class GeventWorker(AsyncWorker):
         if accepted is None:
             return False
         client, address = accepted
-        greenlet = gevent.Greenlet(self._handle, listener, _cooperative(client), address)
+        greenlet = ConnectionGreenlet(self._handle, listener, _cooperative(client), address)
         self.greenlets.add(greenlet)
         greenlet.start()
         return True

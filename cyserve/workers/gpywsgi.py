@@ -16,11 +16,11 @@ from gevent.pool import Pool
 
 from cyserve import SERVER_SOFTWARE
 from cyserve.http.environ import Endpoint
+from cyserve.workers.connection_loop import STOP_SECONDS
 
 VERSION = f"gevent/{gevent.__version__} {SERVER_SOFTWARE}"
 
 STOP_TICK = 0.1  # seconds between looks at what still runs when the worker stops
-STOP_SECONDS = 2.0  # for a connection without a request when the worker stops
 KILL_SECONDS = 1.0  # for greenlets to die when graceful_timeout is over
 
 _FIXED = (
