@@ -55,12 +55,13 @@ class GeventWorker(AsyncWorker):
     def patch(self) -> None:
         """Make the standard library cooperative, and say so where that comes too late."""
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", monkey.MonkeyPatchWarning)
             monkey.patch_all()
         for warning in caught:
             self.log.warning(
-                "gevent patches too late what the application or the config file has imported "
-                "already (without preload_app it would not): %s",
+                "What was imported before the worker started (preload_app, the config file) keeps "
+                "what gevent can no longer patch: %s",
                 warning.message,
             )
 
