@@ -112,6 +112,7 @@ def test_worker_class_by_gunicorns_names(uri, monkeypatch):
         ("no_such_package.Worker", "there is no module 'no_such_package'"),
         ("collections.no_such.Worker", "there is no module 'collections.no_such'"),
         ("collections.NoSuch", "module 'collections' has no 'NoSuch'"),
+        ("collections.gunicorn.Worker", "there is no module 'collections.gunicorn'"),
         ("egg:no-such-dist#x", "there is no distribution 'no-such-dist'"),
         ("egg:pytest#x", "'pytest' has no entry point 'x' in the group 'gunicorn.workers'"),
     ],
