@@ -1,8 +1,8 @@
 """Picks the compiled kernel or its pure-Python twin: the only module that knows there are two.
 
-`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a configuration has
-been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, or take such names
-as locals when a worker boots; never `from cyserve import _io`.
+`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a
+configuration has been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`,
+or take such names as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
 never a silent fallback. The protocols at the end make mypy hold both kinds to one contract.
@@ -17,8 +17,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
-    import socket
-
     from cyserve import _io as io
     from cyserve import _parser as parser
     from cyserve import _poll as poll
@@ -236,7 +234,7 @@ if TYPE_CHECKING:
         def __call__(self, rules: _Rules) -> _ChunkedDecoder[_Buffer]: ...
 
     class _Io(Protocol):
-        def accept(self, fd: int, family: int) -> tuple[socket.socket, Any] | None: ...
+        def accept(self, fd: int) -> int: ...
         @property
         def InputBuffer(self) -> _MakeInputBuffer: ...
         @property

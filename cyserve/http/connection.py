@@ -8,11 +8,19 @@ and `answered` after having run a request. It runs no application and watches no
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import NoMoreData, ParseException, RequestTimeout
+from cyserve._errors import (
+    ContentTooLarge,
+    ForbiddenProxyRequest,
+    NoMoreData,
+    ParseException,
+    RequestTimeout,
+)
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
+from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
+from cyserve.http.refusal import report
 from cyserve.http.request import Request
 from cyserve.http.transport import PlainTransport, peer_name
 
@@ -23,7 +31,7 @@ RUN = 2  # run `request`, then call `answered`
 WRITE = 4  # wait until something can be written, or the deadline
 
 # States: what the bytes that come next belong to, or whose turn it is.
-_HEAD, _BODY, _SENDING, _LINGERING = range(4)
+_HEAD, _BODY, _SENDING, _LINGERING, _PROXY = range(5)
 
 RECEIVE_SIZE = 16384  # bytes to receive at once
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
@@ -39,13 +47,18 @@ class Context:
     """
 
     def __init__(self, cfg: Any, log: Any) -> None:
+        self.cfg = cfg
         self.log = log
+        self.access = log.access if log.access_log_enabled else None
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
+        self.proxy_protocol: str = cfg.proxy_protocol
+        self.first_state = _HEAD if self.proxy_protocol == "off" else _PROXY
         self.body_buffer_size: int = cfg.client_body_buffer_size
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
+        self.max_body_size: int = cfg.client_max_body_size
         self.send_timeout: float = cfg.send_timeout or NEVER
         self.idle_timeout: float = cfg.keepalive
 
@@ -69,8 +82,10 @@ class Connection:
         "interest",
         "keep",
         "lane",
+        "lent",
         "linger_until",
         "place",
+        "proxy_header",
         "request",
         "requests",
         "state",
@@ -90,12 +105,14 @@ class Connection:
         self.template = endpoint.connection_template(address, transport.sock)
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
-        self.state = _HEAD
+        self.state = context.first_state
+        self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
         self.deadline = NEVER  # by the monotonic clock
         self.idle_since = NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
+        self.lent = False  # the application may use the socket itself (Upgrade)
         self.linger_until = NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
@@ -105,11 +122,38 @@ class Connection:
         self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
+    # -- gunicorn's names, for who wraps or overrides `handle_request` --
+
+    @property
+    def sock(self) -> Any:
+        """The client socket; no longer connected once the connection is closed."""
+        return self.transport.sock
+
+    @property
+    def client(self) -> Any:
+        """The address of the peer."""
+        return self.address
+
+    @property
+    def server(self) -> Any:
+        """The address of the listener."""
+        return self.endpoint.address
+
+    @property
+    def timeout(self) -> float | None:
+        """When its client will have been waited for long enough, by the monotonic clock."""
+        return None if self.deadline == NEVER else self.deadline
+
     def trusted(self) -> bool:
         """True when the peer is a proxy whose word counts (forwarded_allow_ips)."""
         if self._trusted is None:
             self._trusted = self.context.policy.trusts(self.address)
         return self._trusted
+
+    def lend_socket(self) -> None:
+        """The application may take the socket over: it expects one that blocks."""
+        self.lent = True
+        self.transport.lend(True)
 
     # -- the scheduler's calls; each returns the next step. now: the monotonic clock --
 
@@ -122,10 +166,12 @@ class Connection:
     def proceed(self, now: float) -> int:
         """What it waited for has come, or seems to have."""
         state = self.state
-        if state == _SENDING:
-            return self._send(now)
-        if state == _LINGERING:
-            return self._linger(now)
+        if state > _BODY:
+            if state == _SENDING:
+                return self._send(now)
+            if state == _LINGERING:
+                return self._linger(now)
+            return self._read_proxy_header(now)
         try:
             got = self.transport.fill(RECEIVE_SIZE)
         except OSError:
@@ -167,6 +213,32 @@ class Connection:
 
     # -- receiving --
 
+    def _read_proxy_header(self, now: float) -> int:
+        """The first bytes of the connection may be a proxy's; never any later ones."""
+        transport = self.transport
+        context = self.context
+        try:
+            version = take(transport.fd, transport.input, context.proxy_protocol)
+            if version == UNSURE:
+                return READ
+            if version != ABSENT:
+                if not context.policy.allows_proxy_header(self.address):
+                    peer = peer_name(self.address)
+                    if not peer:  # gone before accept could see who it was: a health check
+                        return CLOSE
+                    raise ForbiddenProxyRequest(peer)
+                header = parse(transport.input, version)
+                if header is None:
+                    return READ
+                self.proxy_header = header
+                self.template.update(header.environ())
+        except ParseException as exc:
+            return self.refuse(exc, now)
+        except OSError:
+            return CLOSE
+        self.state = _HEAD
+        return self.proceed(now)
+
     def _advance(self, now: float) -> int:
         """Look how far the request is with the bytes at hand."""
         try:
@@ -199,9 +271,12 @@ class Connection:
         head = req.head
         context = self.context
         reader: LengthReader | ChunkedReader
+        most = context.max_body_size
+        if 0 < most < head.content_length:
+            raise ContentTooLarge(head.content_length, most)
         if head.chunked:
             decoder = _accel.parser.ChunkedDecoder(context.rules)
-            reader = ChunkedReader(self.transport, context.body_timeout, decoder)
+            reader = ChunkedReader(self.transport, context.body_timeout, decoder, most)
         else:
             reader = LengthReader(self.transport, context.body_timeout, head.content_length)
         req.body = Body(reader)
@@ -230,7 +305,7 @@ class Connection:
 
     def refuse(self, exc: BaseException, now: float) -> int:
         """Log a request that cannot be served, answer it, and come to an end."""
-        self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
+        report(self, exc)
         self.keep = False
         self.unread = self.request is not None
         self.transport.output.write(response_for(exc))
@@ -243,12 +318,22 @@ class Connection:
         body = self.request.body if self.request is not None else NO_BODY
         self.request = None
         self.state = _HEAD
+        if self.lent:
+            self.lent = False
+            self.transport.lend(False)
         if body is not NO_BODY:
             try:
                 self.unread = body.failed or not body.reader.skip_received()
             except ParseException:
                 self.unread = True
             self.keep = self.keep and not self.unread
+
+    def abandon(self) -> None:
+        """The request did not come to a proper end: nothing more is sent, nothing more is run."""
+        self.keep = False
+        self.transport.discard()
+        self.transport.broken = True
+        self.finish_request()
 
     def _send(self, now: float) -> int:
         try:

@@ -20,7 +20,7 @@ from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
 
-_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 
 
 class Cycle:

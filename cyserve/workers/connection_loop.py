@@ -9,6 +9,7 @@ worker sees to that.
 
 import errno
 import os
+import select
 import time
 from collections import deque
 from typing import Any
@@ -16,11 +17,15 @@ from typing import Any
 from cyserve import _accel
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
-from cyserve.http.transport import PlainTransport, Waiter
+from cyserve.http.transport import PlainTransport, Waiter, accept
+from cyserve.scoreboard import DRAINING
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
+SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
+COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
+LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 ROOM = 32  # idle connections closed at once, at most, to make room
 
@@ -55,20 +60,28 @@ class ConnectionLoop:
         self.connections: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()
         self.arrivals: deque[int] = deque()  # listeners with new connections
-        self.accepted = 0  # from the first of them in this turn
+        self.share = 0  # how many more are taken from the first of them in this turn
+        self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
+        self.next_complaint = 0.0
+        self.next_look = 0.0
+        self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
+        self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
 
     # -- what a thread does --
 
     def next(self) -> Connection | None:
-        """The next connection whose request is to be run; None if nothing is ready."""
+        """The next connection whose request is to be run; None if nothing is ready, or at `due`.
+
+        Clients that never send a good request must not keep the thread in here for ever.
+        """
         ready = self.ready
         while True:
-            while ready:
+            while ready and self.now < self.next_look:
                 connection = ready.popleft()
                 step = connection.step
                 if step != RUN:
@@ -82,14 +95,17 @@ class ConnectionLoop:
                 if accepted is not None:
                     return accepted
                 continue
+            if self.now >= self.due:
+                return None
             found = self.poller.take()
-            if not found:
+            if not (found or ready):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
         self.now = time.monotonic()
+        self.next_look = self.now + LOOK
         for fd in found:
             connection = self.connections.get(fd)
             if connection is None:
@@ -107,15 +123,18 @@ class ConnectionLoop:
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
         self.now = now = time.monotonic()
-        self.settle(connection, connection.answered(now))
+        if connection.transport.fd < 0:
+            self._close(connection)  # the application has closed the socket
+        else:
+            self.settle(connection, connection.answered(now))
 
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
         if step == READ or step == WRITE:
             connection.place = WAITING
-            if connection.interest != step:
-                self._register(connection, step)
+            if connection.interest != step and not self._register(connection, step):
+                return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
         elif step == RUN:
@@ -135,7 +154,7 @@ class ConnectionLoop:
         """
         worker = self.worker
         tick = min(TICK, worker.timeout or TICK)
-        next_tick = next_beat = 0.0
+        next_beat = 0.0
         self.poller.register(self.wake_fd, READ)
         self.resume_accepting()
         while worker.alive or self.draining():
@@ -146,11 +165,11 @@ class ConnectionLoop:
                     next_beat = self.now + BEAT
                 serve(connection)
                 self.answered(connection)
-            elif self.now < next_tick:
-                self.wait(next_tick - self.now)
-            if self.now >= next_tick:
+            elif self.now < self.due:
+                self.wait(self.due - self.now)
+            if self.now >= self.due:
                 self.tick()
-                next_tick = self.now + tick
+                self.due = self.now + tick
         self.close()
 
     # -- time --
@@ -160,7 +179,6 @@ class ConnectionLoop:
         self.now = now = time.monotonic()
         worker = self.worker
         worker.notify()
-        worker.slot.connections = len(self.connections)
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
@@ -180,7 +198,7 @@ class ConnectionLoop:
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
         room = len(self.connections) < self.max_connections
-        if room and not self.accepting and self.worker.alive:
+        if room and self.open and not self.accepting and self.worker.alive:
             self.accepting = True
             for fd in self.endpoints:
                 self.poller.register_listener(fd)
@@ -194,17 +212,21 @@ class ConnectionLoop:
 
     def _accept(self) -> Connection | None:
         """Take one new connection; it is returned if its request is there already."""
+        if not (self.worker.alive and self.open):  # `drain` takes what is queued
+            self._pause_accepting()
+            return None
         fd = self.arrivals[0]
-        connection = None
-        if self.worker.alive and self.accepted < ACCEPT_BATCH:
-            self.accepted += 1
-            connection = self._take_from(self.endpoints[fd])
-        if connection is None:
-            self.accepted = 0
+        if not self.share:
+            self.share = self._fair_share()
+        connection = self._take_from(self.endpoints[fd])
+        self.share -= 1
+        if connection is None or not self.share:
+            self.share = 0
             if self.arrivals:
                 self.arrivals.popleft()
-            if self.accepting:
+            if self.accepting and not self.lightest:
                 self.poller.requeue_listener(fd)
+        if connection is None:
             return None
         step = connection.start(self.now)
         if step == RUN:
@@ -213,19 +235,37 @@ class ConnectionLoop:
         self.settle(connection, step)
         return None
 
+    def _fair_share(self) -> int:
+        """How many new connections to take before the other workers' turn.
+
+        A worker that holds more than an idle other one takes one at a time; one that holds far
+        fewer stays at the head of the line until it has caught up.
+        """
+        own = len(self.connections)
+        others = self.worker.slot.lightest_peer() if own >= SPREAD else None
+        if others is None:
+            self.lightest = False
+            return SPREAD
+        self.lightest = own + SPREAD < others
+        return int(min(max(1, others + SPREAD - own), ACCEPT_BATCH))
+
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
-        if full and self.worker.alive and not self._make_room():
-            self._pause_accepting()
-            return None
-        listener = endpoint.listener.sock
+        if full and self.worker.alive:
+            if not _somebody_waits(endpoint.listener.fileno()):
+                return None  # nobody's connection is closed for nobody
+            if not self._make_room():
+                self._pause_accepting()
+                return None
         try:
-            accepted = _accel.io.accept(listener.fileno(), int(listener.family))
+            accepted = accept(endpoint.listener.sock)
         except OSError as exc:
             if exc.errno not in _NO_RESOURCES:
                 raise
-            self.log.error("Cannot accept connections for now: %s", exc)
+            if self.now >= self.next_complaint:
+                self.next_complaint = self.now + COMPLAIN_SECONDS
+                self.log.error("Cannot accept connections for now: %s", exc)
             self._pause_accepting()
             return None
         if accepted is None:
@@ -235,6 +275,7 @@ class ConnectionLoop:
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
+        self.worker.slot.connections = len(self.connections)
         return connection
 
     def _make_room(self) -> bool:
@@ -259,6 +300,7 @@ class ConnectionLoop:
         """
         self.now = time.monotonic()
         self.stop_at = self.now + self.graceful_timeout
+        self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()
@@ -293,12 +335,17 @@ class ConnectionLoop:
 
     # -- one connection --
 
-    def _register(self, connection: Connection, interest: int) -> None:
-        if connection.interest:
-            self.poller.modify(connection.fd, interest)
-        else:
-            self.poller.register(connection.fd, interest)
+    def _register(self, connection: Connection, interest: int) -> bool:
+        try:
+            if connection.interest:
+                self.poller.modify(connection.fd, interest)
+            else:
+                self.poller.register(connection.fd, interest)
+        except OSError:
+            self._close(connection)  # the application has closed the socket
+            return False
         connection.interest = interest
+        return True
 
     def _unregister(self, connection: Connection) -> None:
         if connection.interest:
@@ -306,15 +353,23 @@ class ConnectionLoop:
             try:
                 self.poller.unregister(connection.fd)
             except OSError:
-                pass  # the application has closed the socket (it is in the environ)
+                pass  # the same
 
     def _close(self, connection: Connection) -> None:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
             self._unregister(connection)
             del self.connections[connection.fd]
+            self.worker.slot.connections = len(self.connections)
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
+
+
+def _somebody_waits(listener: int) -> bool:
+    """Whether there is a connection to accept."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def empty(fd: int) -> None:

@@ -11,6 +11,7 @@ from http_helpers import Log, settings
 
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
+from cyserve.scoreboard import Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -59,9 +60,7 @@ class Worker:
         self.PIPE = os.pipe()
         for fd in self.PIPE:
             os.set_blocking(fd, False)
-        self.slot = SimpleNamespace(
-            begin=lambda line, lane: None, end=lambda lane: None, connections=0
-        )
+        self.slot = Scoreboard(1).claim()
         self.cycle = Cycle(self, keep_alive=keep_alive)
         self.loop = ConnectionLoop(self, PollWaiter(self.notify))
         self.thread = threading.Thread(target=self.loop.run, args=(self.serve,))
