@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from cyserve import process
 from cyserve.certificates import Certificates
@@ -157,7 +157,7 @@ class Worker:
         """TERM: finish what is running, then leave."""
         self.alive = False
 
-    def handle_quit(self, sig: int, frame: FrameType | None) -> NoReturn:
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """INT, QUIT: leave now, in the middle of whatever runs."""
         self.alive = False
         self.leaving = True
@@ -165,7 +165,7 @@ class Worker:
         time.sleep(0.1)
         sys.exit(0)
 
-    def handle_abort(self, sig: int, frame: FrameType | None) -> NoReturn:
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """ABRT: the master found the worker silent; all stacks have been written already."""
         self.alive = False
         self.leaving = True
