@@ -53,6 +53,7 @@ class Worker:
         self.alive = True
         self.aborted = False
         self.timeout = 15
+        self.watch = None
         self.nr = 0
         self.max_requests = 1 << 60
         self.sockets = [Listener()]
