@@ -1,4 +1,4 @@
-"""Two extensions and two switches; everything else about the build is in pyproject.toml.
+"""Three extensions and two switches; everything else about the build is in pyproject.toml.
 
 CYSERVE_NO_EXTENSIONS=1 builds the pure-Python package; CYSERVE_REQUIRE_EXTENSIONS=1 refuses to.
 """
@@ -29,6 +29,9 @@ if not pure:
     flags = ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     if os.environ.get("CI"):
         flags.append("-Werror")
+    names = ["_parser", "_io"]
+    if sys.platform.startswith("linux"):  # elsewhere there is no epoll
+        names.append("_poll")
     ext_modules = cythonize(
         [
             Extension(
@@ -37,7 +40,7 @@ if not pure:
                 depends=["cyserve/_grammar.py", "cyserve/_io.pxd"],
                 extra_compile_args=[] if sys.platform == "win32" else flags,
             )
-            for name in ("_parser", "_io")
+            for name in names
         ],
         build_dir="build/cython",
     )

@@ -1,8 +1,8 @@
 """Picks the compiled kernel or its pure-Python twin: the only module that knows there are two.
 
-`parser` and `io` are bound at import and may be bound anew by `select` (when a configuration has
-been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`, or take such names
-as locals when a worker boots; never `from cyserve import _io`.
+`parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a
+configuration has been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`,
+or take such names as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
 never a silent fallback. The protocols at the end make mypy hold both kinds to one contract.
@@ -17,10 +17,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
-    import socket
-
     from cyserve import _io as io
     from cyserve import _parser as parser
+    from cyserve import _poll as poll
     from cyserve._io import InputBuffer as InputBuffer
     from cyserve._io import OutputBuffer as OutputBuffer
     from cyserve._io import ResponseHead as ResponseHead
@@ -28,15 +27,17 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     from cyserve._parser import HeadRules as HeadRules
     from cyserve._parser import RequestHead as RequestHead
 
-__all__ = ("implementation", "io", "parser", "select")
+__all__ = ("implementation", "io", "parser", "poll", "select")
 
 _kind: Literal["compiled", "pure"] = "pure"
+_EPOLL = sys.platform.startswith("linux")  # elsewhere `_pypoll` is all there is
 
 
 class _Kernel(NamedTuple):
     kind: Literal["compiled", "pure"]
     parser: ModuleType
     io: ModuleType
+    poll: ModuleType
 
 
 def _switch(name: str) -> bool:
@@ -57,18 +58,22 @@ def _extension(name: str) -> ModuleType | None:
 
 
 def _compiled() -> _Kernel | None:
-    found = {name: _extension(f"cyserve.{name}") for name in ("_parser", "_io")}
-    parser, io = found.values()
-    if parser is not None and io is not None:
-        return _Kernel("compiled", parser, io)
-    if parser is not None or io is not None:
+    names = ["_parser", "_io", "_poll"] if _EPOLL else ["_parser", "_io"]
+    found = {name: _extension(f"cyserve.{name}") for name in names}
+    modules = [module for module in found.values() if module is not None]
+    if len(modules) == len(names):
+        if not _EPOLL:
+            modules.append(import_module("cyserve._pypoll"))
+        return _Kernel("compiled", *modules)
+    if modules:
         missing = " ".join(f"cyserve.{name}" for name, module in found.items() if module is None)
         raise ImportError(f"incomplete build: {missing} was not compiled; reinstall cyserve")
     return None
 
 
 def _pure() -> _Kernel:
-    return _Kernel("pure", import_module("cyserve._pyparser"), import_module("cyserve._pyio"))
+    names = ("_pyparser", "_pyio", "_pypoll")
+    return _Kernel("pure", *(import_module(f"cyserve.{name}") for name in names))
 
 
 def _pick(word: str) -> _Kernel:
@@ -97,18 +102,18 @@ def _pick(word: str) -> _Kernel:
 
 
 def select(word: str) -> None:
-    """Bind `parser` and `io` anew.
+    """Bind `parser`, `io` and `poll` anew.
 
     word: "auto" (compiled if there), "fast" (compiled) or "python" (the twins).
     Raises ImportError, and changes nothing, if that cannot be had or the environment forbids it;
     ValueError for another word.
     """
     kernel = _pick(word)
-    globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io)
+    globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io, poll=kernel.poll)
 
 
 def implementation() -> Literal["compiled", "pure"]:
-    """Which kind `parser` and `io` are now."""
+    """Which kind they are now."""
     return _kind
 
 
@@ -118,7 +123,7 @@ select("auto")
 # -- the contract: mypy fails below if a stub or a twin strays from it --
 
 if TYPE_CHECKING:
-    from cyserve import _io, _parser, _pyio, _pyparser
+    from cyserve import _io, _parser, _poll, _pyio, _pyparser, _pypoll
 
     _Fields = list[tuple[str, str]]
     _Buffer = TypeVar("_Buffer", contravariant=True)
@@ -229,7 +234,7 @@ if TYPE_CHECKING:
         def __call__(self, rules: _Rules) -> _ChunkedDecoder[_Buffer]: ...
 
     class _Io(Protocol):
-        def accept(self, fd: int, family: int) -> tuple[socket.socket, Any] | None: ...
+        def accept(self, fd: int) -> int: ...
         @property
         def InputBuffer(self) -> _MakeInputBuffer: ...
         @property
@@ -244,6 +249,34 @@ if TYPE_CHECKING:
         def ChunkedDecoder(self) -> _MakeDecoder[_Buffer, _Rules]: ...
         def parse_head(self, buffer: _Buffer, rules: _Rules) -> _RequestHead | None: ...
 
+    class _Poller(Protocol):
+        progress: int
+        waiting: int
+        active: int
+        called: bool
+
+        @property
+        def contended(self) -> bool: ...
+        def register(self, fd: int, interest: int) -> None: ...
+        def modify(self, fd: int, interest: int) -> None: ...
+        def unregister(self, fd: int) -> None: ...
+        def register_listener(self, fd: int) -> None: ...
+        def requeue_listener(self, fd: int) -> None: ...
+        def take(self) -> list[int]: ...
+        def wait(self, seconds: float) -> list[int]: ...
+        def watch(self, nap: float) -> bool: ...
+        def pause(self, seconds: float) -> None: ...
+        def close(self) -> None: ...
+
+    class _MakePoller(Protocol):
+        def __call__(self) -> _Poller: ...
+
+    class _Poll(Protocol):
+        @property
+        def Poller(self) -> _MakePoller: ...
+
+    _poll_compiled: _Poll = _poll
+    _poll_pure: _Poll = _pypoll
     _io_compiled: _Io = _io
     _io_pure: _Io = _pyio
     _parser_compiled: _Parser[_io.InputBuffer, _parser.HeadRules, _parser.HeadRules] = _parser

@@ -23,7 +23,7 @@ MAX_PYX_LINES = 700  # for a .pyx that says in its docstring why it is "over 500
 MAX_FUNCTION_LINES = 60
 MIN_DOCSTRING_LINES = 3
 
-KERNELS = {"_io", "_parser", "_pyio", "_pyparser"}
+KERNELS = {"_io", "_parser", "_poll", "_pyio", "_pyparser", "_pypoll"}
 MAY_IMPORT_KERNEL = {"_accel": KERNELS, "_parser": {"_io"}, "_pyparser": {"_pyio"}}
 
 
@@ -117,7 +117,7 @@ def public_names(text: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["io", "parser"])
+@pytest.mark.parametrize("name", ["io", "parser", "poll"])
 def test_twins_and_stub_define_the_same_names_in_the_same_order(name: str) -> None:
     files = [f"_py{name}.py", f"_{name}.pyx", f"_{name}.pyi"]
     pure, compiled, stub = (

@@ -270,13 +270,12 @@ class Config:
         """Check what only all settings together can tell. Raises ConfigError or RuntimeError."""
         self.address  # noqa: B018
         self.env  # noqa: B018
-        asked, used = self.settings["worker_class"].get(), self.worker_class_str
+        asked = self.settings["worker_class"].get()
         if isinstance(asked, str):
             try:
-                worker_path(used)
+                worker_path(self.worker_class_str)
             except LookupError as exc:
-                cause = ("worker_class", asked) if asked == used else ("threads", self.threads)
-                raise ConfigError(f"{cause[0]} = {shown(cause[1])}: {exc}") from None
+                raise ConfigError(f"worker_class = {shown(asked)}: {exc}") from None
 
     # Values derived from settings.
 

@@ -1,7 +1,8 @@
-"""One client connection: gathers a request, holds what is sent, knows how it ends.
+"""One client connection: gathers requests, holds what is sent, knows how it ends.
 
-A state machine without waiting: the loop calls `receive` when bytes can be read and acts on the
-step that it returns. Nothing here runs the application (see `cycle`) or watches descriptors.
+A state machine that never waits: it says what it waits for, and whoever schedules it (the loop of
+a worker, a greenlet) calls `proceed` when that has come, `expire` when the deadline has passed,
+and `answered` after having run a request. It runs no application and watches no descriptor.
 """
 
 from typing import Any
@@ -15,13 +16,20 @@ from cyserve.http.policy import Policy
 from cyserve.http.request import Request
 from cyserve.http.transport import PlainTransport, peer_name
 
-# What the loop has to do next.
-MORE = 0  # wait until more can be read
-READY = 1  # `request` is complete enough to run
-REFUSED = 2  # an error response is queued: send it, then close
-CLOSED = 3  # the client is gone: close
+# Steps: what the scheduler has to do next.
+CLOSE = 0  # call `close`
+READ = 1  # wait until there is something to read, or the deadline
+RUN = 2  # run `request`, then call `answered`
+WRITE = 4  # wait until something can be written, or the deadline
 
-HEAD_SIZE = 16384  # bytes to receive at once while no request is at hand
+# States: what the bytes that come next belong to, or whose turn it is.
+_HEAD, _BODY, _SENDING, _LINGERING = range(4)
+
+RECEIVE_SIZE = 16384  # bytes to receive at once
+LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
+LINGER_TOTAL = 30.0  # for a closing client to come to an end
+
+NEVER = float("inf")
 
 
 class Context:
@@ -36,7 +44,10 @@ class Context:
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
         self.body_buffer_size: int = cfg.client_body_buffer_size
-        self.body_timeout: float = cfg.client_body_timeout
+        self.header_timeout: float = cfg.client_header_timeout or NEVER
+        self.body_timeout: float = cfg.client_body_timeout or NEVER
+        self.send_timeout: float = cfg.send_timeout or NEVER
+        self.idle_timeout: float = cfg.keepalive
 
 
 class Connection:
@@ -53,12 +64,18 @@ class Connection:
         "deadline",
         "endpoint",
         "expect_continue",
+        "fd",
+        "idle_since",
         "interest",
         "keep",
+        "lane",
+        "lent",
         "linger_until",
-        "lingering",
+        "place",
         "request",
         "requests",
+        "state",
+        "step",
         "template",
         "transport",
         "unread",
@@ -74,15 +91,21 @@ class Connection:
         self.template = endpoint.connection_template(address, transport.sock)
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
+        self.state = _HEAD
+        self.deadline = NEVER  # by the monotonic clock
+        self.idle_since = NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
+        self.lent = False  # the application may use the socket itself (Upgrade)
+        self.linger_until = NEVER
         self._trusted: bool | None = None
-        # For the loop: what it watches this connection for, and until when (monotonic seconds).
+        # The scheduler's own notes.
+        self.fd = -1
+        self.step = READ
         self.interest = 0
-        self.deadline = 0.0
-        self.lingering = False
-        self.linger_until = 0.0
+        self.place = 0
+        self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
     def trusted(self) -> bool:
         """True when the peer is a proxy whose word counts (forwarded_allow_ips)."""
@@ -90,39 +113,94 @@ class Connection:
             self._trusted = self.context.policy.trusts(self.address)
         return self._trusted
 
-    def receive(self) -> int:
-        """Take in what has come and look how far the request is; returns the next step."""
-        try:
-            got = self.transport.fill(HEAD_SIZE)
-        except OSError:
-            return CLOSED
-        if got > 0:
-            return self.advance()
-        if got < 0:
-            return MORE
-        return self._end_of_stream()
+    def lend_socket(self) -> None:
+        """The application may take the socket over: it expects one that blocks."""
+        self.lent = True
+        self.transport.lend(True)
 
-    def advance(self) -> int:
-        """Look how far the request is with the bytes at hand; returns the next step."""
+    # -- the scheduler's calls; each returns the next step. now: the monotonic clock --
+
+    def start(self, now: float) -> int:
+        """Right after it was accepted: its request may be there already."""
+        self.deadline = now + self.context.header_timeout
+        self.idle_since = now
+        return self.proceed(now)
+
+    def proceed(self, now: float) -> int:
+        """What it waited for has come, or seems to have."""
+        state = self.state
+        if state == _SENDING:
+            return self._send(now)
+        if state == _LINGERING:
+            return self._linger(now)
+        try:
+            got = self.transport.fill(RECEIVE_SIZE)
+        except OSError:
+            return CLOSE
+        if got > 0:
+            return self._advance(now)
+        if got < 0:
+            return READ
+        if self.request is None:
+            return CLOSE  # between requests, or within a head: nobody waits for an answer
+        return self.refuse(NoMoreData(), now)
+
+    def answered(self, now: float) -> int:
+        """The request has been run: send what is left, then go on or come to an end."""
+        if self.transport.waiting:
+            return self._send(now)
+        return self._sent(now)
+
+    def expire(self, now: float) -> int:
+        """The deadline has passed."""
+        state = self.state
+        if state == _LINGERING:
+            return CLOSE
+        if state == _SENDING:
+            waiting = self.transport.waiting
+            step = self._send(now)
+            return CLOSE if step == WRITE and self.transport.waiting == waiting else step
+        # What the client sent in time may have had to wait for us.
+        step = self.proceed(now)
+        if step != READ or self.deadline > now:
+            return step
+        if self.request is None and not len(self.transport.input):
+            return CLOSE  # it sent nothing at all
+        return self.refuse(RequestTimeout(), now)
+
+    def close(self) -> None:
+        """Let go of the client, whatever it still waits for."""
+        self.transport.close()
+
+    # -- receiving --
+
+    def _advance(self, now: float) -> int:
+        """Look how far the request is with the bytes at hand."""
         try:
             req = self.request
             if req is None:
                 head = self.context.parse_head(self.transport.input, self.context.rules)
                 if head is None:
-                    return MORE
+                    if self.idle_since != NEVER:  # the idle time is over: now the head's begins
+                        if self.requests:
+                            self.deadline = now + self.context.header_timeout
+                        self.idle_since = NEVER
+                    return READ
+                self.idle_since = NEVER
                 self.requests += 1
                 req = self.request = Request(head, self)
                 if head.flags:
                     self.context.policy.decide(req)
                 if not (head.content_length or head.chunked):
                     self.expect_continue = False  # nothing will follow
-                    return READY
+                    self.deadline = NEVER
+                    return RUN
                 self._start_body(req)
-            return self._gather(req)
+            return self._gather(req, now)
         except ParseException as exc:
-            return self.refuse(exc)
+            return self.refuse(exc, now)
         except OSError:
-            return CLOSED
+            return CLOSE
 
     def _start_body(self, req: Request) -> None:
         head = req.head
@@ -148,36 +226,33 @@ class Connection:
             self.transport.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.transport.flush()
 
-    def _gather(self, req: Request) -> int:
-        """A small body is waited for by the loop, so that no slow client holds a worker."""
+    def _gather(self, req: Request, now: float) -> int:
+        """A small body is waited for by the scheduler, so that no slow client holds a thread."""
         if self.expect_continue or req.body.reader.ready(self.context.body_buffer_size):
-            return READY
-        return MORE
+            self.deadline = NEVER
+            return RUN
+        self.state = _BODY
+        self.deadline = now + self.context.body_timeout
+        return READ
 
-    def _end_of_stream(self) -> int:
-        if self.request is None:
-            return CLOSED  # between requests, or within a head: nobody waits for an answer
-        return self.refuse(NoMoreData())
-
-    def refuse(self, exc: BaseException) -> int:
-        """Log a request that cannot be served and queue the error response; ends REFUSED."""
+    def refuse(self, exc: BaseException, now: float) -> int:
+        """Log a request that cannot be served, answer it, and come to an end."""
         self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
         self.keep = False
         self.unread = self.request is not None
         self.transport.output.write(response_for(exc))
-        self.transport.waiting = len(self.transport.output)
-        return REFUSED
+        return self._send(now)
 
-    def time_out(self) -> int:
-        """The client took too long to send a request; returns the next step."""
-        if self.request is None and not len(self.transport.input):
-            return CLOSED  # it sent nothing at all
-        return self.refuse(RequestTimeout())
+    # -- after the response --
 
     def finish_request(self) -> None:
         """Called after the response: settle whether the connection can carry another request."""
         body = self.request.body if self.request is not None else NO_BODY
         self.request = None
+        self.state = _HEAD
+        if self.lent:
+            self.lent = False
+            self.transport.lend(False)
         if body is not NO_BODY:
             try:
                 self.unread = body.failed or not body.reader.skip_received()
@@ -185,7 +260,40 @@ class Connection:
                 self.unread = True
             self.keep = self.keep and not self.unread
 
-    def must_linger(self) -> bool:
+    def abandon(self) -> None:
+        """The request did not come to a proper end: nothing more is sent, nothing more is run."""
+        self.keep = False
+        self.transport.discard()
+        self.transport.broken = True
+        self.finish_request()
+
+    def _send(self, now: float) -> int:
+        try:
+            pending = self.transport.flush()
+        except OSError:
+            return CLOSE
+        if pending:
+            self.state = _SENDING
+            self.deadline = now + self.context.send_timeout
+            return WRITE
+        return self._sent(now)
+
+    def _sent(self, now: float) -> int:
+        """Everything is on its way: the next request, or the end."""
+        if self.keep:
+            self.state = _HEAD
+            self.idle_since = now
+            self.deadline = now + self.context.idle_timeout
+            transport = self.transport
+            if len(transport.input):
+                return self._advance(now)  # another request may be there already
+            transport.input.release()
+            return READ
+        if self._must_linger():
+            return self._start_linger(now)
+        return CLOSE
+
+    def _must_linger(self) -> bool:
         """True when closing at once could destroy the response (RFC 9112 section 9.6).
 
         Bytes that nobody read, or that come later, make the kernel reset the connection, and the
@@ -200,3 +308,25 @@ class Connection:
             return transport.fill(512) > 0
         except OSError:
             return False
+
+    def _start_linger(self, now: float) -> int:
+        try:
+            self.transport.shutdown_write()
+        except OSError:
+            return CLOSE
+        self.state = _LINGERING
+        self.request = None
+        self.template = {}  # nothing else is needed of it
+        self.linger_until = now + LINGER_TOTAL
+        return self._linger(now)
+
+    def _linger(self, now: float) -> int:
+        """Read and drop until the client ends, so that it can read our response first."""
+        try:
+            got = self.transport.drop_input()
+        except OSError:
+            return CLOSE
+        if got == 0 or now >= self.linger_until:
+            return CLOSE
+        self.deadline = min(now + LINGER_SECONDS, self.linger_until)
+        return READ

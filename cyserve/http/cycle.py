@@ -6,6 +6,7 @@ logged once, answered where an answer is still possible.
 
 import contextlib
 import errno
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
 
-_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 
 
 class Cycle:
@@ -38,7 +39,8 @@ class Cycle:
         self.slot = worker.slot
         self.application: Callable[..., Any] = worker.wsgi
         self.keep_alive = keep_alive
-        self.send_timeout: float = cfg.send_timeout
+        self.send_timeout: float = cfg.send_timeout or float("inf")
+        self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
         if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
             self.pre_request = cfg.pre_request  # the default one, which only logs
@@ -50,7 +52,8 @@ class Cycle:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
         connection = req.connection
         slot = self.slot
-        slot.begin(req.head.request_line())
+        lane = connection.lane
+        slot.begin(req.head.request_line(), lane)
         resp = None
         environ: dict[str, Any] = {}
         logged = self.access is None
@@ -61,8 +64,8 @@ class Cycle:
             resp = Response(req, connection.transport.sock, self.cfg, self.send_timeout)
             environ = make_environ(req, resp.early_hints)
             worker = self.worker
-            worker.nr += 1
-            if worker.nr >= worker.max_requests and worker.alive:
+            worker.nr = number = next(self.count)
+            if number >= worker.max_requests and worker.alive:
                 self.log.info("Autorestarting worker after current request.")
                 worker.alive = False
             if not (self.keep_alive and worker.alive):
@@ -84,7 +87,7 @@ class Cycle:
             if self.post_request is not None:
                 self._post_request(req, environ, resp)
             connection.finish_request()
-            slot.end()
+            slot.end(lane)
 
     def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
         items = self.application(environ, resp.start_response)
@@ -129,7 +132,7 @@ class Cycle:
             transport.discard()
             transport.output.write(response_for(exc))
             transport.waiting = len(transport.output)
-        if not isinstance(exc, Exception) and (worker.aborted or not worker.alive):
+        if not isinstance(exc, Exception) and worker.leaving:
             with contextlib.suppress(OSError):
                 transport.flush()  # the loop will not come round to it
             raise exc  # a signal handler asked the worker to leave

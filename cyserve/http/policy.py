@@ -9,7 +9,14 @@ from typing import Any
 
 from cyserve import _accel
 from cyserve._errors import ExpectationFailed, InvalidHeaderName, InvalidSchemeHeaders
-from cyserve._grammar import HAS_CODINGS, HAS_EXPECT, HAS_PROXY, HAS_SCHEME, HAS_UNDERSCORE
+from cyserve._grammar import (
+    HAS_CODINGS,
+    HAS_EXPECT,
+    HAS_PROXY,
+    HAS_SCHEME,
+    HAS_UNDERSCORE,
+    HAS_UPGRADE,
+)
 from cyserve.http.request import Request
 
 _RULES = (
@@ -58,6 +65,8 @@ class Policy:
             req.must_close = True  # the body is handed over still encoded
         if flags & HAS_EXPECT:
             self._expect(req)
+        if flags & HAS_UPGRADE:
+            req.connection.lend_socket()
         if not flags & (HAS_SCHEME | HAS_UNDERSCORE | HAS_PROXY):
             return
         trusted = req.connection.trusted()

@@ -5,6 +5,7 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
+import contextlib
 import errno
 import os
 import select
@@ -15,6 +16,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from cyserve import _accel
+
+_STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 
 #: Bytes that may wait in memory for a slow client before the application is made to wait.
 HIGH_WATER = 65536
@@ -66,11 +69,58 @@ class PollWaiter:
         return bool(ready)
 
 
+class ClientSocket(socket.socket):
+    """A client's socket as the application gets it (`gunicorn.socket`).
+
+    When the application closes it, its number may be another client's at once; so the transport is
+    told first.
+    """
+
+    __slots__ = ("transport",)
+
+    transport: "PlainTransport | None"
+
+    def __init__(self, family: int, fd: int) -> None:
+        super().__init__(family, _STREAM, 0, fd)
+        self.transport = None
+
+    def close(self) -> None:
+        self._tell()
+        super().close()
+
+    def detach(self) -> int:
+        self._tell()
+        return super().detach()
+
+    def _tell(self) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.release()
+
+
+def accept(listener: socket.socket) -> tuple[ClientSocket, Any] | None:
+    """Take a client from a listener in non-blocking mode: its socket and its address.
+
+    None if nobody waits. Raises OSError as accept(2) does.
+    """
+    fd = _accel.io.accept(listener.fileno())
+    if fd < 0:
+        return None
+    family = int(listener.family)
+    sock = ClientSocket(family, fd)
+    try:
+        return sock, sock.getpeername()
+    except OSError:  # it has gone already
+        return sock, "" if family == socket.AF_UNIX else ("", 0)
+
+
 class PlainTransport:
     """A connected stream socket without encryption.
 
     sock: the client socket, in non-blocking mode; waiter: how to wait when a call must.
     """
+
+    secure = False  # what travels is not encrypted
 
     __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
 
@@ -80,6 +130,8 @@ class PlainTransport:
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self.sock = sock
+        if isinstance(sock, ClientSocket):
+            sock.transport = self
         self.fd = sock.fileno()
         self.waiter = waiter
         self.input = _accel.io.InputBuffer()
@@ -155,10 +207,21 @@ class PlainTransport:
         self.input.skip(len(self.input))
         return got
 
+    def lend(self, blocking: bool) -> None:
+        """Let the application have the socket in blocking mode, or take it back."""
+        with contextlib.suppress(OSError):  # the application may have closed it
+            self.sock.setblocking(blocking)
+
     def close(self) -> None:
         self.discard()
+        self.release()
         self.sock.close()
-        # Its number goes to the next connection; an application may have kept `wsgi.input`.
+
+    def release(self) -> None:
+        """The descriptor is somebody else's from now on: the next client's, or the application's.
+
+        An application may have kept `wsgi.input`, or have closed the socket itself.
+        """
         self.fd = -1
         self.fill = _closed
 

@@ -72,6 +72,7 @@ class Worker:
         self.log = log
         self.booted = False
         self.aborted = False
+        self.leaving = False  # a signal handler ends the process in the middle of what runs
         self.reloader: Any = None
         self.nr = 0
         self.max_requests = sys.maxsize
@@ -163,6 +164,7 @@ class Worker:
     def handle_quit(self, sig: int, frame: FrameType | None) -> NoReturn:
         """INT, QUIT: leave now, in the middle of whatever runs."""
         self.alive = False
+        self.leaving = True
         self.cfg.worker_int(self)
         time.sleep(0.1)
         sys.exit(0)
@@ -170,6 +172,7 @@ class Worker:
     def handle_abort(self, sig: int, frame: FrameType | None) -> NoReturn:
         """ABRT: the master found the worker silent; all stacks have been written already."""
         self.alive = False
+        self.leaving = True
         self.cfg.worker_abort(self)
         sys.exit(1)
 

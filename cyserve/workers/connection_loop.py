@@ -1,134 +1,185 @@
-"""The loop that every worker of ours shares: it watches connections and decides whose turn it is.
+"""The connections of one worker: who is watched, who is ready, whose turn it is, who is overdue.
 
 Heads and small bodies are gathered, slow answers finished and closing connections lingered over
-here, with non-blocking calls only: a client that does nothing costs a descriptor, never a worker.
-The loop never looks into HTTP: `http.connection` says what a connection needs, and `serve`, given
-by the worker, runs a request.
+here, with non-blocking calls only: a client that does nothing costs a descriptor, never a thread.
+Nothing here looks into HTTP (`http.connection` says what a connection waits for) or runs a
+request (the worker does, between `next` and `answered`). One thread at a time may be in here; the
+worker sees to that.
 """
 
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections import deque
 from typing import Any
 
 from cyserve import _accel
-from cyserve.http.connection import CLOSED, MORE, READY, Connection, Context
+from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
-from cyserve.http.transport import PlainTransport, PollWaiter
-from cyserve.workers.poller import READ, WRITE, Poller
+from cyserve.http.transport import PlainTransport, Waiter, accept
+from cyserve.scoreboard import DRAINING
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
-PIPELINE_BATCH = 16  # requests served from one connection's buffer before the others' turn
+SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
-LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
-LINGER_TOTAL = 30.0  # for a closing client to come to an end
-STOP_SECONDS = 2.0  # for a connection without a request when the worker stops
+STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
+ROOM = 32  # idle connections closed at once, at most, to make room
+
+# Connection.place: where it is.
+WAITING = 0  # for its client
+READY = 1  # in `ready`: something has come, or its next request is in its buffer
+RUNNING = 2  # with a thread that runs its request
 
 _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ConnectionLoop:
-    """Runs the connections of one worker in one thread.
+    """The connections of one worker.
 
-    worker: a `workers.base.Worker` with its application loaded; serve: runs the complete request
-    of a connection to its end; multithread: what the environ says.
+    worker: a `workers.base.Worker` with its application loaded; waiter: how a request waits for
+    its client; multithread: what the environ says.
     """
 
-    def __init__(
-        self, worker: Any, serve: Callable[[Connection], None], *, multithread: bool = False
-    ) -> None:
+    def __init__(self, worker: Any, waiter: Waiter, *, multithread: bool = False) -> None:
         cfg = worker.cfg
         self.worker = worker
         self.log = worker.log
-        self.serve = serve
+        self.waiter = waiter
         self.context = Context(cfg, worker.log)
-        self.tick = min(TICK, worker.timeout or TICK)
-        self.waiter = PollWaiter(worker.notify, self.tick, total=cfg.timeout or float("inf"))
-        self.header_timeout: float = cfg.client_header_timeout
-        self.body_timeout: float = cfg.client_body_timeout
-        self.send_timeout: float = cfg.send_timeout
-        self.keepalive: float = cfg.keepalive
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
-        self.poller = Poller()
+        self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
             for listener in worker.sockets
         }
-        self.connections: dict[int, Connection] = {}  # those that are watched
-        self.runnable: dict[Connection, None] = {}  # requests wait in their buffers
+        self.connections: dict[int, Connection] = {}
+        self.ready: deque[Connection] = deque()
+        self.arrivals: deque[int] = deque()  # listeners with new connections
+        self.share = 0  # how many more are taken from the first of them in this turn
+        self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
+        self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
-        self.next_tick = 0.0
-        self.next_beat = 0.0
         self.earliest = float("inf")  # no deadline is before this
+        self.stop_at = float("inf")  # what has not come to its end by then is given up
 
-    def run(self) -> None:
-        """Serve until the worker is told to stop, then let what has begun come to its end."""
-        self.poller.register(self.worker.PIPE[0], READ)
-        self._resume_accepting()
-        while self.worker.alive:
-            self._turn()
-        self._drain()
-        self.poller.close()
+    # -- what a thread does --
 
-    def _turn(self) -> None:
-        """Wait for events, at most until the next tick, and act on them."""
-        wait = self.next_tick - self.now
-        events = self.poller.poll(0.0 if self.runnable or wait < 0.0 else wait)
-        self.now = polled = time.monotonic()
-        if self.runnable:
-            runnable, self.runnable = self.runnable, {}
-            for connection in runnable:
-                self._act(connection, connection.advance())
-        accept: list[int] = []
-        for fd, _ in events:
-            watched = self.connections.get(fd)
-            if watched is not None:
-                if watched.interest == WRITE:
-                    self._continue_sending(watched)
-                elif watched.lingering:
-                    self._linger(watched)
-                else:
-                    self._act(watched, watched.receive())
-            elif fd in self.endpoints:
-                accept.append(fd)
-            elif fd == self.worker.PIPE[0]:
-                _empty(fd)
-        for fd in accept:
-            self._accept(self.endpoints[fd], ACCEPT_BATCH)
-            if self.accepting:
-                self.poller.requeue_listener(fd)
-        if polled >= self.next_tick:  # last: what a client sent in time has been read by now
-            self._tick(polled)
+    def next(self) -> Connection | None:
+        """The next connection whose request is to be run; None if nothing is ready."""
+        ready = self.ready
+        while True:
+            while ready:
+                connection = ready.popleft()
+                step = connection.step
+                if step != RUN:
+                    step = connection.proceed(self.now)
+                if step == RUN:
+                    connection.place = RUNNING
+                    return connection
+                self.settle(connection, step)
+            if self.arrivals:
+                accepted = self._accept()
+                if accepted is not None:
+                    return accepted
+                continue
+            found = self.poller.take()
+            if not found:
+                return None
+            self.arrived(found)
 
-    def _tick(self, polled: float) -> None:
-        """Once a second: show life, look for the master, close what is overdue.
+    def arrived(self, found: list[int]) -> None:
+        """Note which descriptors are ready."""
+        self.now = time.monotonic()
+        for fd in found:
+            connection = self.connections.get(fd)
+            if connection is None:
+                if fd in self.endpoints:
+                    if fd not in self.arrivals:
+                        self.arrivals.append(fd)
+                elif fd == self.wake_fd and self.now < self.stop_at:
+                    empty(fd)
+            elif connection.place == WAITING:
+                connection.place = READY
+                self.ready.append(connection)
+            elif connection.place == RUNNING and connection.interest:
+                self._unregister(connection)  # more than its turn can take: it would be seen again
 
-        polled: when the events that have been handled were asked for. A client cannot be blamed
-        for the time that the application took since.
+    def answered(self, connection: Connection) -> None:
+        """The request has been run."""
+        self.now = now = time.monotonic()
+        self.settle(connection, connection.answered(now))
+
+    def settle(self, connection: Connection, step: int) -> None:
+        """Do what the connection needs next."""
+        connection.step = step
+        if step == READ or step == WRITE:
+            connection.place = WAITING
+            if connection.interest != step:
+                self._register(connection, step)
+            if connection.deadline < self.earliest:
+                self.earliest = connection.deadline
+        elif step == RUN:
+            connection.place = READY  # behind the others that are ready
+            self.ready.append(connection)
+        else:
+            self._close(connection)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something is ready, at most that long."""
+        self.arrived(self.poller.wait(seconds))
+
+    def run(self, serve: Any) -> None:
+        """Serve with one thread until the worker is told to stop.
+
+        serve: runs the request of a connection.
         """
-        self.next_tick = self.now + self.tick
+        worker = self.worker
+        tick = min(TICK, worker.timeout or TICK)
+        next_tick = next_beat = 0.0
+        self.poller.register(self.wake_fd, READ)
+        self.resume_accepting()
+        while worker.alive or self.draining():
+            connection = self.next()
+            if connection is not None:
+                if self.now >= next_beat:  # each request may take the whole timeout
+                    worker.notify()
+                    next_beat = self.now + BEAT
+                serve(connection)
+                self.answered(connection)
+            elif self.now < next_tick:
+                self.wait(next_tick - self.now)
+            if self.now >= next_tick:
+                self.tick()
+                next_tick = self.now + tick
+        self.close()
+
+    # -- time --
+
+    def tick(self) -> None:
+        """Once a second: show life, look for the master, end what is overdue."""
+        self.now = now = time.monotonic()
         worker = self.worker
         worker.notify()
-        worker.slot.connections = len(self.connections)
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
-        self._resume_accepting()
-        if polled >= self.earliest:
-            overdue = [c for c in self.connections.values() if c.deadline <= polled]
-            for connection in overdue:
-                self._time_out(connection)
+        self.resume_accepting()
+        if now >= self.stop_at - self.graceful_timeout:
+            self._hurry()
+        if now >= self.earliest:
+            for connection in list(self.connections.values()):
+                if connection.deadline <= now and connection.place == WAITING:
+                    self.settle(connection, connection.expire(now))
             self.earliest = min(
                 (c.deadline for c in self.connections.values()), default=float("inf")
             )
 
     # -- accepting --
 
-    def _resume_accepting(self) -> None:
+    def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
         room = len(self.connections) < self.max_connections
         if room and not self.accepting and self.worker.alive:
@@ -137,201 +188,156 @@ class ConnectionLoop:
                 self.poller.register_listener(fd)
 
     def _pause_accepting(self) -> None:
+        self.arrivals.clear()
         if self.accepting:
             self.accepting = False
             for fd in self.endpoints:
                 self.poller.unregister(fd)
 
-    def _accept(self, endpoint: Endpoint, most: int, *, stopping: bool = False) -> None:
-        """Take new connections; each is served at once if its request is already there.
+    def _accept(self) -> Connection | None:
+        """Take one new connection; it is returned if its request is there already."""
+        fd = self.arrivals[0]
+        if not self.share:
+            self.share = self._fair_share()
+        connection = self._take_from(self.endpoints[fd]) if self.worker.alive else None
+        self.share -= 1
+        if connection is None or not self.share:
+            self.share = 0
+            if self.arrivals:
+                self.arrivals.popleft()
+            if self.accepting and not self.lightest:
+                self.poller.requeue_listener(fd)
+        if connection is None:
+            return None
+        step = connection.start(self.now)
+        if step == RUN:
+            connection.place = RUNNING
+            return connection
+        self.settle(connection, step)
+        return None
 
-        most: how many; stopping: also when one of them was the worker's last (max_requests).
+    def _fair_share(self) -> int:
+        """How many new connections to take before the other workers' turn.
+
+        A worker that holds more than an idle other one takes one at a time; one that holds far
+        fewer stays at the head of the line until it has caught up.
         """
-        accept = _accel.io.accept
-        listener = endpoint.listener.sock
-        fd, family = listener.fileno(), int(listener.family)
-        for _ in range(most):
-            if not (self.worker.alive or stopping):
-                return
-            if len(self.connections) >= self.max_connections:
-                self._pause_accepting()
-                return
-            try:
-                accepted = accept(fd, family)
-            except OSError as exc:
-                if exc.errno not in _NO_RESOURCES:
-                    raise
-                self.log.error("Cannot accept connections for now: %s", exc)
-                self._pause_accepting()
-                return
-            if accepted is None:
-                return
-            sock, address = accepted
-            transport = PlainTransport(sock, self.waiter)
-            connection = Connection(transport, address, endpoint, self.context)
-            connection.deadline = self.now + self.header_timeout
-            self._act(connection, connection.receive())
+        own = len(self.connections)
+        others = self.worker.slot.lightest_peer() if own >= SPREAD else None
+        if others is None:
+            self.lightest = False
+            return SPREAD
+        self.lightest = own + SPREAD < others
+        return int(min(max(1, others + SPREAD - own), ACCEPT_BATCH))
 
-    # -- one connection --
-
-    def _act(self, connection: Connection, step: int) -> None:
-        """Do what the connection needs next."""
-        if step == READY:
-            self._serve(connection)
-        elif step == MORE:
-            self._gather(connection)
-        elif step == CLOSED:
-            self._close(connection)
-        else:
-            self._after_response(connection)
-
-    def _gather(self, connection: Connection) -> None:
-        """Wait for the rest of a request: a total limit for heads, one between reads for bodies."""
-        if connection.request is not None:
-            deadline = self.now + self.body_timeout
-        elif connection.keep and len(connection.transport.input):
-            connection.keep = False  # the idle time is over, the time for the head begins
-            deadline = self.now + self.header_timeout
-        else:
-            deadline = connection.deadline
-        self._watch(connection, READ, deadline)
-
-    def _serve(self, connection: Connection) -> None:
-        """Run the complete request, and those that wait behind it in the buffer."""
-        for _ in range(PIPELINE_BATCH):
-            if self.now >= self.next_beat:  # each request may take the whole timeout
-                self.worker.notify()
-                self.next_beat = self.now + BEAT
-            self.serve(connection)
-            self.now = time.monotonic()
-            transport = connection.transport
-            if not connection.keep or transport.waiting or not len(transport.input):
-                break
-            step = connection.advance()
-            if step != READY:
-                self._act(connection, step)
-                return
-        else:
-            self.runnable[connection] = None
-            return
-        self._after_response(connection)
-
-    def _after_response(self, connection: Connection) -> None:
-        """Send what is left, then go on with the connection or end it."""
-        transport = connection.transport
-        if transport.waiting:
-            self._continue_sending(connection)
-        elif connection.keep:
-            if len(transport.input):
-                self._act(connection, connection.advance())
-                return
-            transport.input.release()
-            self._watch(connection, READ, self.now + self.keepalive)
-        elif connection.must_linger():
-            connection.lingering = True
-            connection.template = {}  # nothing else is needed of it
-            self._start_linger(connection)
-        else:
-            self._close(connection)
-
-    def _continue_sending(self, connection: Connection) -> None:
+    def _take_from(self, endpoint: Endpoint) -> Connection | None:
+        """Accept a connection if there is one, and room for it."""
+        full = len(self.connections) >= self.max_connections
+        if full and self.worker.alive and not self._make_room():
+            self._pause_accepting()
+            return None
         try:
-            pending = connection.transport.flush()
-        except OSError:
-            self._close(connection)
-            return
-        if pending:
-            self._watch(connection, WRITE, self.now + self.send_timeout)
-        else:
-            self._after_response(connection)
+            accepted = accept(endpoint.listener.sock)
+        except OSError as exc:
+            if exc.errno not in _NO_RESOURCES:
+                raise
+            self.log.error("Cannot accept connections for now: %s", exc)
+            self._pause_accepting()
+            return None
+        if accepted is None:
+            return None
+        sock, address = accepted
+        transport = PlainTransport(sock, self.waiter)
+        connection = Connection(transport, address, endpoint, self.context)
+        connection.fd = transport.fd
+        self.connections[connection.fd] = connection
+        self.worker.slot.connections = len(self.connections)
+        return connection
+
+    def _make_room(self) -> bool:
+        """Close the connections that have been idle for longest, a few at a time."""
+        idle = [
+            c for c in self.connections.values() if c.place == WAITING and c.idle_since < self.now
+        ]
+        idle.sort(key=lambda connection: connection.idle_since)
+        for connection in idle[: min(max(len(idle) // 8, 1), ROOM)]:
+            # What has just come would be lost with it.
+            step = connection.proceed(self.now)
+            self.settle(connection, CLOSE if step == READ else step)
+        return len(self.connections) < self.max_connections
 
     # -- ending --
 
-    def _start_linger(self, connection: Connection) -> None:
-        try:
-            connection.transport.shutdown_write()
-        except OSError:
-            self._close(connection)
-            return
-        connection.linger_until = self.now + LINGER_TOTAL
-        self._linger(connection)
-
-    def _linger(self, connection: Connection) -> None:
-        """Read and drop until the client ends, so that it can read our response first."""
-        try:
-            got = connection.transport.drop_input()
-        except OSError:
-            got = 0
-        if got == 0:
-            self._close(connection)
-        else:
-            deadline = min(self.now + LINGER_SECONDS, connection.linger_until)
-            self._watch(connection, READ, deadline)
-
-    def _time_out(self, connection: Connection) -> None:
-        if connection.interest == WRITE or connection.lingering:
-            self._close(connection)
-        else:
-            self._act(connection, connection.time_out())
-
-    def _watch(self, connection: Connection, interest: int, deadline: float) -> None:
-        if connection.interest != interest:
-            fd = connection.transport.fd
-            if connection.interest:
-                self.poller.modify(fd, interest)
-            else:
-                self.poller.register(fd, interest)
-                self.connections[fd] = connection
-            connection.interest = interest
-        connection.deadline = deadline
-        if deadline < self.earliest:
-            self.earliest = deadline
-
-    def _close(self, connection: Connection) -> None:
-        transport = connection.transport
-        if connection.interest:
-            try:
-                self.poller.unregister(transport.fd)
-            except (OSError, KeyError):
-                pass  # the application has closed the socket (it is in the environ)
-            del self.connections[transport.fd]
-            connection.interest = 0
-        if self.runnable:
-            self.runnable.pop(connection, None)
-        transport.close()
-        if not self.accepting:  # there was no room, or no descriptor
-            self._resume_accepting()
-
-    def _drain(self) -> None:
-        """The worker stops: nothing that a client has begun is lost, and nothing new begins.
+    def drain(self) -> None:
+        """The worker stops: what clients have begun comes to its end, and nothing new begins.
 
         Connections that wait in the listen queue are served too; later ones are another
         worker's. Bounded by graceful_timeout.
         """
-        end = self.now + self.graceful_timeout
+        self.now = time.monotonic()
+        self.stop_at = self.now + self.graceful_timeout
+        self.worker.slot.state = DRAINING
+        self._pause_accepting()
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()
             for _ in range(queued if queued >= 0 else ACCEPT_BATCH):
-                if self.now < end:
-                    self._accept(endpoint, 1, stopping=True)
-        self._pause_accepting()
+                connection = self._take_from(endpoint)
+                if connection is None:
+                    break
+                self.settle(connection, connection.start(self.now))
         for listener in self.worker.sockets:
             listener.close()
-        silent_end = min(end, self.now + STOP_SECONDS)
+        self._hurry()
+
+    def draining(self) -> bool:
+        """Whether there is something left to bring to its end; the worker has been told to stop."""
+        if self.stop_at == float("inf"):
+            self.drain()
+        return bool(self.connections) and self.now < self.stop_at
+
+    def _hurry(self) -> None:
+        """Wait for idle clients only a little longer."""
+        end = min(self.stop_at, self.now + STOP_SECONDS)
+        for connection in self.connections.values():
+            if connection.idle_since <= self.now and connection.deadline > end:
+                connection.deadline = end
         self.earliest = 0.0
-        while (self.connections or self.runnable) and self.now < end:
-            for connection in list(self.connections.values()):
-                idle = connection.request is None and not len(connection.transport.input)
-                if idle and connection.interest == READ:
-                    connection.deadline = min(connection.deadline, silent_end)
-            self.earliest = 0.0
-            self._turn()
+
+    def close(self) -> None:
+        """Let go of everything that is left."""
         for connection in list(self.connections.values()):
             self._close(connection)
+        self.poller.close()
+
+    # -- one connection --
+
+    def _register(self, connection: Connection, interest: int) -> None:
+        if connection.interest:
+            self.poller.modify(connection.fd, interest)
+        else:
+            self.poller.register(connection.fd, interest)
+        connection.interest = interest
+
+    def _unregister(self, connection: Connection) -> None:
+        if connection.interest:
+            connection.interest = 0
+            try:
+                self.poller.unregister(connection.fd)
+            except OSError:
+                pass  # the application has closed the socket (it is in the environ)
+
+    def _close(self, connection: Connection) -> None:
+        if self.connections.get(connection.fd) is connection:  # else its number is another's now
+            self._unregister(connection)
+            del self.connections[connection.fd]
+            self.worker.slot.connections = len(self.connections)
+        connection.close()
+        if not self.accepting:  # there was no room, or no descriptor
+            self.resume_accepting()
 
 
-def _empty(fd: int) -> None:
-    """Drop the bytes by which signals woke the loop."""
+def empty(fd: int) -> None:
+    """Drop the bytes in a pipe whose only meaning was to wake somebody."""
     try:
         while len(os.read(fd, 4096)) == 4096:
             pass

@@ -9,8 +9,9 @@ from typing import Any
 from cyserve.http.connection import Connection
 from cyserve.http.cycle import Cycle
 from cyserve.http.request import Request
+from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
-from cyserve.workers.connection_loop import ConnectionLoop
+from cyserve.workers.connection_loop import TICK, ConnectionLoop
 
 
 class SyncWorker(Worker):
@@ -18,8 +19,9 @@ class SyncWorker(Worker):
 
     def run(self) -> None:
         self.cycle = Cycle(self, keep_alive=False)
-        self.loop = ConnectionLoop(self, self.serve)
-        self.loop.run()
+        interval = min(TICK, self.timeout or TICK)
+        self.waiter = PollWaiter(self.notify, interval, total=self.cfg.timeout or float("inf"))
+        ConnectionLoop(self, self.waiter).run(self.serve)
 
     def serve(self, connection: Connection) -> None:
         """Run the gathered request of a connection.
@@ -27,7 +29,7 @@ class SyncWorker(Worker):
         It may wait for its client for `timeout` seconds in all: where gunicorn's master would kill
         the worker for the sake of the next client, ours gives up the slow one.
         """
-        self.loop.waiter.restart()
+        self.waiter.restart()
         self.handle_request(
             connection.endpoint.listener,
             connection.request,

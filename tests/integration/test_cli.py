@@ -105,8 +105,7 @@ def test_bad_command_line(cli, args, code, message):
     ("args", "message"),
     [
         (["-k", "nosuch"], "worker_class = 'nosuch': cyserve has no worker class of this name"),
-        (["-k", "gthread"], "worker_class = 'gthread': this version of cyserve does not have"),
-        (["--threads", "2"], "threads = 2: this version of cyserve does not have"),
+        (["-k", "asgi"], "worker_class = 'asgi': this version of cyserve does not have"),
         (["-b", "h:x"], "bind = 'h:x': 'x' is not a valid port number."),
         (["-b", "/run/x"], "write unix:/run/x for a unix socket"),
         (["-e", "COLOR"], "environment setting 'COLOR' invalid"),

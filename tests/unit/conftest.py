@@ -11,8 +11,8 @@ from cyserve import _accel, paths
 from cyserve.workers.interrupts import ThreadInterrupter
 
 KERNELS = {
-    "compiled": ("cyserve._parser", "cyserve._io"),
-    "pure": ("cyserve._pyparser", "cyserve._pyio"),
+    "compiled": ("cyserve._parser", "cyserve._io", "cyserve._poll"),
+    "pure": ("cyserve._pyparser", "cyserve._pyio", "cyserve._pypoll"),
 }
 
 MEANINGFUL = (
@@ -26,25 +26,28 @@ MEANINGFUL = (
 
 
 @pytest.fixture(params=["pure"] if _accel.implementation() == "pure" else list(KERNELS))
-def kernel(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> tuple[ModuleType, ModuleType]:
-    """The parser and io modules of each kind that is there in turn; cyserve uses them too."""
-    parser, io = map(import_module, KERNELS[request.param])
-    monkeypatch.setattr(_accel, "parser", parser)
-    monkeypatch.setattr(_accel, "io", io)
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[ModuleType]:
+    """The modules of each kind that is there in turn; cyserve uses them too."""
+    modules = [import_module(name) for name in KERNELS[request.param]]
+    for name, module in zip(("parser", "io", "poll"), modules, strict=True):
+        monkeypatch.setattr(_accel, name, module)
     monkeypatch.setattr(_accel, "_kind", request.param)
-    return parser, io
+    return modules
 
 
 @pytest.fixture
-def parser(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+def parser(kernel: list[ModuleType]) -> ModuleType:
     return kernel[0]
 
 
 @pytest.fixture
-def io(kernel: tuple[ModuleType, ModuleType]) -> ModuleType:
+def io(kernel: list[ModuleType]) -> ModuleType:
     return kernel[1]
+
+
+@pytest.fixture
+def poll(kernel: list[ModuleType]) -> ModuleType:
+    return kernel[2]
 
 
 @pytest.fixture

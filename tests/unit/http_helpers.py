@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "client_body_timeout": 5,
     "client_header_timeout": 5,
     "send_timeout": 5,
+    "keepalive": 5,
     "timeout": 30,
     "is_ssl": False,
     "sendfile": True,

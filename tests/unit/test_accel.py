@@ -12,14 +12,15 @@ import pytest
 from cyserve import _accel
 
 NAMES = ("CYSERVE_NO_EXTENSIONS", "CYSERVE_REQUIRE_EXTENSIONS")
-PURE = ("pure", "cyserve._pyparser", "cyserve._pyio")
-COMPILED = ("compiled", "cyserve._parser", "cyserve._io")
+PURE = ("pure", "cyserve._pyparser", "cyserve._pyio", "cyserve._pypoll")
+COMPILED = ("compiled", "cyserve._parser", "cyserve._io", "cyserve._poll")
 
 BUILT = find_spec("cyserve._io") is not None
 
 
-def chosen() -> tuple[str, str, str]:
-    return _accel.implementation(), _accel.parser.__name__, _accel.io.__name__
+def chosen() -> tuple[str, ...]:
+    modules = (_accel.parser, _accel.io, _accel.poll)
+    return (_accel.implementation(), *(module.__name__ for module in modules))
 
 
 class Installation:
@@ -44,13 +45,14 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Installation:
     """CPython, no switch set, stand-ins where extensions would be; all undone afterwards."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-    for name in ("_kind", "parser", "io"):  # what `select` binds anew
+    for name in ("_kind", "parser", "io", "poll"):  # what `select` binds anew
         monkeypatch.setattr(_accel, name, getattr(_accel, name))
     installed = Installation()
     for name in COMPILED[1:]:
         installed.stand_ins[name] = ModuleType(name)
     monkeypatch.setattr(_accel, "import_module", installed.import_module)
     monkeypatch.setattr(sys.implementation, "name", "cpython")
+    monkeypatch.setattr(_accel, "_EPOLL", True)
     return installed
 
 
@@ -58,9 +60,7 @@ class TestSelect:
     @pytest.mark.parametrize(
         ("word", "expected"), [("auto", COMPILED), ("fast", COMPILED), ("python", PURE)]
     )
-    def test_words(
-        self, installation: Installation, word: str, expected: tuple[str, str, str]
-    ) -> None:
+    def test_words(self, installation: Installation, word: str, expected: tuple[str, ...]) -> None:
         _accel.select(word)
         assert chosen() == expected
 

@@ -108,7 +108,7 @@ def test_worker_class_by_gunicorns_names(uri, monkeypatch):
     [
         ("nosuch", "cyserve has no worker class of this name; it has sync"),
         ("gevent", "does not have the worker class gevent yet"),
-        ("gunicorn.workers.gthread.ThreadWorker", "does not have the worker class gthread yet"),
+        ("gunicorn.workers.gasgi.ASGIWorker", "does not have the worker class asgi yet"),
         ("no_such_package.Worker", "there is no module 'no_such_package'"),
         ("collections.no_such.Worker", "there is no module 'collections.no_such'"),
         ("collections.NoSuch", "module 'collections' has no 'NoSuch'"),

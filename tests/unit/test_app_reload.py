@@ -47,7 +47,7 @@ def test_reload_reads_the_file_again_even_within_the_same_second(app, launched_i
     [
         ("workers = 'x'", "own.py: workers = 'x': allowed is a whole number"),
         ("chdir = 'gone'", "can't chdir to"),
-        ("chdir = 'other'\nworker_class = 'gthread'", "does not have the worker class gthread"),
+        ("chdir = 'other'\nworker_class = 'asgi'", "does not have the worker class asgi"),
         ("chdir = 'other'\nbind = 'h:x'", "'x' is not a valid port number"),
         ("chdir = 'other'\nkeyfile = 'x'", "own.py: keyfile: this version of cyserve does not"),
         ("chdir = 'other'", "No application module specified."),

@@ -178,15 +178,11 @@ def test_names_of_the_default_logger(uri):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"worker_class": "gthread"},
-            r"worker_class = 'gthread': this version of cyserve does not",
-        ),
+        ({"worker_class": "asgi"}, r"worker_class = 'asgi': this version of cyserve does not"),
         (
             {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
             r"does not have the worker class gevent yet; it has sync",
         ),
-        ({"threads": 4}, r"threads = 4: this version .* worker class gthread yet"),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
         ({"bind": ["h:x"]}, r"bind = 'h:x': 'x' is not a valid port number"),
         ({"raw_env": ["A"]}, r"raw_env: environment setting 'A' invalid; allowed is NAME=VALUE"),

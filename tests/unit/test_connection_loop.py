@@ -10,8 +10,9 @@ import pytest
 from http_helpers import Log, settings
 
 from cyserve.http.cycle import Cycle
+from cyserve.http.transport import PollWaiter
+from cyserve.scoreboard import Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
-from cyserve.workers.poller import READ, WRITE, EpollPoller, SelectorPoller
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -37,7 +38,6 @@ class Worker:
     def __init__(self, app, *, keep_alive=False, **changes):
         values = {
             "worker_connections": 100,
-            "keepalive": 5,
             "graceful_timeout": 5,
             "pre_request": None,
             "post_request": None,
@@ -51,7 +51,7 @@ class Worker:
         self.log.access_log_enabled = False
         self.wsgi = app
         self.alive = True
-        self.aborted = False
+        self.leaving = False
         self.timeout = 15
         self.watch = None
         self.nr = 0
@@ -61,11 +61,14 @@ class Worker:
         self.PIPE = os.pipe()
         for fd in self.PIPE:
             os.set_blocking(fd, False)
-        self.slot = SimpleNamespace(begin=lambda line: None, end=lambda: None, connections=0)
+        self.slot = Scoreboard(1).claim()
         self.cycle = Cycle(self, keep_alive=keep_alive)
-        self.loop = ConnectionLoop(self, lambda connection: self.cycle.run(connection.request))
-        self.thread = threading.Thread(target=self.loop.run)
+        self.loop = ConnectionLoop(self, PollWaiter(self.notify))
+        self.thread = threading.Thread(target=self.loop.run, args=(self.serve,))
         self.clients = []
+
+    def serve(self, connection):
+        self.cycle.run(connection.request)
 
     def notify(self):
         pass
@@ -437,23 +440,3 @@ def test_what_came_before_a_bad_item_is_sent_and_seen_cut_short(serve):
 
     worker = serve(app).start()
     assert read_all(worker.client(GET)).endswith(b"\r\n\r\n4\r\ngood\r\n")
-
-
-@pytest.mark.parametrize("kind", [EpollPoller, SelectorPoller])
-def test_pollers_agree(kind):
-    poller = kind()
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        poller.register(ours.fileno(), READ)
-        assert poller.poll(0) == []
-        theirs.send(b"x")
-        assert poller.poll(1) == [(ours.fileno(), READ)]
-        poller.modify(ours.fileno(), WRITE)
-        assert poller.poll(1) == [(ours.fileno(), WRITE)]
-        poller.unregister(ours.fileno())
-        assert poller.poll(0) == []
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            poller.register_listener(listener.fileno())
-            with socket.create_connection(listener.getsockname()):
-                assert poller.poll(1) == [(listener.fileno(), READ)]
-    poller.close()

@@ -8,7 +8,7 @@ import pytest
 from http_helpers import Peer
 
 from cyserve._errors import InvalidChunkSize, NoMoreData, RequestTimeout
-from cyserve.http.connection import MORE, READY, REFUSED
+from cyserve.http.connection import CLOSE, READ, RUN
 from cyserve.http.transport import PollWaiter
 
 CONTENT = b"first line\nsecond\n\nlast without end"
@@ -28,7 +28,7 @@ def chunked(*pieces, trailer=b""):
 @pytest.fixture(params=["sized", "chunked"])
 def body(request_bytes, kernel):
     peer = Peer(request_bytes)
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     yield peer.connection.request.body
     peer.close()
 
@@ -99,14 +99,14 @@ def test_size_must_be_an_integer(body, size):
 
 def test_a_sized_body_ends_where_it_says(peer):
     peer = peer(request(b"12345") + b"GET /next HTTP/1.1\r\n\r\n")
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     assert peer.connection.request.body.read() == b"12345"
     assert peer.connection.request.body.reader.skip_received()
 
 
 def test_trailers(peer):
     peer = peer(chunked(b"x", trailer=b"Checksum: 7\r\n"))
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     req = peer.connection.request
     assert req.body.read() == b"x"
     assert req.trailers == [("CHECKSUM", "7")]
@@ -115,22 +115,22 @@ def test_trailers(peer):
 def test_small_body_is_gathered_before_the_request_is_ready(peer):
     data = request()
     peer = peer(data[:-5])
-    assert peer.connection.receive() == MORE
+    assert peer.connection.proceed(0.0) == READ
     peer.client.sendall(data[-5:])
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
 
 
 def test_large_body_is_not_gathered(peer):
     peer = peer(request(b"x" * 200, length=1000), client_body_buffer_size=100)
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
 
 
 @pytest.mark.parametrize("sent", [request(b"123", length=10), chunked(b"12345")[:-3]])
 def test_small_body_cut_short_never_reaches_the_application(peer, sent):
     peer = peer(sent)
-    assert peer.connection.receive() == MORE
+    assert peer.connection.proceed(0.0) == READ
     peer.client.shutdown(1)
-    assert peer.connection.receive() == REFUSED
+    assert peer.connection.proceed(0.0) == CLOSE
     assert peer.received().startswith(b"HTTP/1.1 400 ")
     assert len(peer.log.lines) == 1
 
@@ -140,7 +140,7 @@ def test_small_body_cut_short_never_reaches_the_application(peer, sent):
 )
 def test_large_body_cut_short_raises(peer, sent):
     peer = peer(sent, client_body_buffer_size=100)
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     peer.client.shutdown(1)
     body = peer.connection.request.body
     with pytest.raises(NoMoreData):
@@ -151,14 +151,14 @@ def test_large_body_cut_short_raises(peer, sent):
 
 def test_malformed_chunk_raises(peer):
     peer = peer(chunked(b"x" * 200)[:-5] + b"zz\r\n", client_body_buffer_size=100)
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     with pytest.raises(InvalidChunkSize):
         peer.connection.request.body.read()
 
 
 def test_slow_body_times_out(peer):
     peer = peer(request(b"x" * 200, length=1000), client_body_buffer_size=100)
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     with pytest.raises(RequestTimeout):  # the waiter of these tests never waits
         peer.connection.request.body.read()
 
@@ -168,7 +168,7 @@ def test_body_that_trickles_in_while_it_is_read(peer):
     sent = request(content)
     peer = peer(sent[:300], client_body_buffer_size=100)
     peer.transport.waiter = PollWaiter(lambda: None)
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
 
     def trickle():
         for at in range(300, len(sent), 1000):
@@ -184,7 +184,7 @@ def test_body_that_trickles_in_while_it_is_read(peer):
 
 def test_a_body_kept_after_the_end_reads_nobody_elses_bytes(peer):
     kept = peer(request(b"abc", length=100_000), client_body_buffer_size=3)
-    assert kept.connection.receive() == READY
+    assert kept.connection.proceed(0.0) == RUN
     body = kept.connection.request.body
     number = kept.transport.fd
     ours, theirs = socket.socketpair()
@@ -202,20 +202,20 @@ def test_a_body_kept_after_the_end_reads_nobody_elses_bytes(peer):
 
 def test_a_client_that_may_still_be_sending_is_lingered_over(peer):
     unread = peer(chunked(b"hello")[:-5], client_body_buffer_size=5)
-    assert unread.connection.receive() == READY
+    assert unread.connection.proceed(0.0) == RUN
     unread.connection.finish_request()
-    assert unread.connection.must_linger()
+    assert unread.connection._must_linger()
 
     read = peer(chunked(b"hello"))
-    assert read.connection.receive() == READY
+    assert read.connection.proceed(0.0) == RUN
     read.connection.finish_request()
-    assert not read.connection.must_linger()
+    assert not read.connection._must_linger()
 
 
 def test_a_rest_that_is_malformed_ends_the_connection(peer):
     bad = peer(chunked(b"hello")[:-5] + b"nonsense\r\n", client_body_buffer_size=5)
     connection = bad.connection
-    assert connection.receive() == READY
+    assert connection.proceed(0.0) == RUN
     connection.keep = True
     connection.finish_request()
     assert not connection.keep

@@ -3,7 +3,7 @@
 import pytest
 from http_helpers import Peer
 
-from cyserve.http.connection import MORE, READY, REFUSED
+from cyserve.http.connection import READ, RUN
 from cyserve.http.environ import make_environ, path_below
 
 STRANGER = ("192.0.2.7", 4711)
@@ -18,7 +18,7 @@ def ask(kernel):
         head = f"GET {path} HTTP/1.1\r\nHost: h\r\n" + "".join(f"{f}\r\n" for f in fields)
         peer = Peer(head.encode("latin-1") + b"\r\n", **changes)
         peers.append(peer)
-        peer.step = peer.connection.receive()
+        peer.step = peer.connection.proceed(0.0)
         return peer
 
     yield make
@@ -27,7 +27,7 @@ def ask(kernel):
 
 
 def environ_of(peer):
-    assert peer.step == READY
+    assert peer.step == RUN
     return make_environ(peer.connection.request, None)
 
 
@@ -94,7 +94,7 @@ def test_trust(ask, address, allowed, trusted):
 
 def test_contradictory_schemes(ask):
     peer = ask("X-Forwarded-Proto: https", "X-Forwarded-Ssl: off")
-    assert peer.step == REFUSED
+    assert peer.step != RUN
     assert peer.received().startswith(b"HTTP/1.1 400 ")
     assert peer.log.lines == [
         ("warning", "Invalid request from ip=127.0.0.1: Contradictory scheme headers")
@@ -108,7 +108,7 @@ def test_underscore_names_are_dropped(ask):
 
 
 def test_underscore_names_refused(ask):
-    assert ask("A_B: 1", header_map="refuse").step == REFUSED
+    assert ask("A_B: 1", header_map="refuse").step != RUN
 
 
 def test_underscore_names_permitted(ask):
@@ -142,22 +142,22 @@ def test_proxy_field_is_dropped(ask):
 @pytest.mark.parametrize("value", ["100-continue", "100-Continue"])
 def test_expect_continue_without_a_body_is_nothing(ask, value):
     peer = ask(f"Expect: {value}")
-    assert peer.step == READY
+    assert peer.step == RUN
     assert peer.received() == b""
 
 
 def test_expect_continue_before_a_small_body(ask):
     peer = ask("Expect: 100-continue", "Content-Length: 5")
-    assert peer.step == MORE
+    assert peer.step == READ
     assert peer.client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     peer.client.sendall(b"hello")
-    assert peer.connection.receive() == READY
+    assert peer.connection.proceed(0.0) == RUN
     assert peer.connection.request.body.read() == b"hello"
 
 
 def test_unknown_expectation(ask):
     peer = ask("Expect: the-unexpected")
-    assert peer.step == REFUSED
+    assert peer.step != RUN
     assert peer.received().startswith(b"HTTP/1.1 417 ")
 
 

@@ -7,7 +7,7 @@ import pytest
 from http_helpers import Peer
 
 from cyserve._errors import InvalidResponseHeader
-from cyserve.http.connection import READY
+from cyserve.http.connection import RUN
 from cyserve.http.response import FileWrapper, Response
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -22,7 +22,7 @@ def respond(kernel):
     def make(request=GET, **changes):
         peer = Peer(request, **changes)
         peers.append(peer)
-        assert peer.connection.receive() == READY
+        assert peer.connection.proceed(0.0) == RUN
         return peer, Response(peer.connection.request, peer.transport.sock, peer.cfg)
 
     yield make

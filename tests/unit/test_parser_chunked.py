@@ -72,7 +72,7 @@ def test_data_before_a_fault_comes_out_first(decoder: Any, io: ModuleType) -> No
 
 
 def test_random_chunks_in_random_pieces(kernel: Kernel) -> None:
-    parser, io = kernel
+    parser, io, _ = kernel
     pick = random.Random(20)
     body = pick.randbytes(20_000)
     for _ in range(20):
@@ -105,7 +105,7 @@ def feed_in_bytes(decoder: Any, buffer: Any, data: bytes) -> None:
 
 @pytest.mark.parametrize("rules", [{}, {"limit_request_field_size": 0}])
 def test_size_line_at_its_limit(kernel: Kernel, rules: dict[str, int]) -> None:
-    parser, io = kernel
+    parser, io, _ = kernel
     line = b"0" * (CHUNK_LINE - 1) + b"3\r\n"
     decoder = parser.ChunkedDecoder(parser.HeadRules(**rules))
     assert decoder.decode(io.InputBuffer(line + b"abc"), 100) == b"abc"
@@ -119,7 +119,7 @@ def test_size_line_at_its_limit(kernel: Kernel, rules: dict[str, int]) -> None:
 
 
 def test_extensions_of_a_whole_body_are_limited(kernel: Kernel) -> None:
-    parser, io = kernel
+    parser, io, _ = kernel
     decoder = parser.ChunkedDecoder(parser.HeadRules())
     chunk = b"1;" + b"a" * 1023 + b"\r\nx\r\n"
     buffer = io.InputBuffer(chunk * (MAX_CHUNK_EXTENSIONS // 1024))
@@ -129,7 +129,7 @@ def test_extensions_of_a_whole_body_are_limited(kernel: Kernel) -> None:
 
 
 def test_trailers_without_end(kernel: Kernel) -> None:
-    parser, io = kernel
+    parser, io, _ = kernel
     rules = parser.HeadRules(limit_request_fields=3, limit_request_field_size=20)
     decoder = parser.ChunkedDecoder(rules)
     buffer = io.InputBuffer(b"0\r\n")
@@ -139,7 +139,7 @@ def test_trailers_without_end(kernel: Kernel) -> None:
 
 
 def test_largest_chunk(kernel: Kernel) -> None:
-    parser, io = kernel
+    parser, io, _ = kernel
     decoder = parser.ChunkedDecoder(parser.HeadRules())
     assert decoder.decode(io.InputBuffer(b"7fffffffffffffff\r\nabc"), 100) == b"abc"
     assert decoder.decode(io.InputBuffer(b"def"), 100) == b"def"
@@ -147,7 +147,7 @@ def test_largest_chunk(kernel: Kernel) -> None:
 
 
 def test_every_hexadecimal_digit(kernel: Kernel) -> None:
-    parser, io = kernel
+    parser, io, _ = kernel
     for byte in range(256):
         decoder = parser.ChunkedDecoder(parser.HeadRules())
         buffer = io.InputBuffer(bytes([byte]) + b"\r\n" + b"x" * 20)

@@ -45,7 +45,7 @@ def read(kernel: Kernel, expected: Verdict, pieces: Iterable[bytes], size: int) 
 
     Returns the head, the body, the trailers and the bytes left over; raises what is raised.
     """
-    parser, io = kernel
+    parser, io, _ = kernel
     made = rules(parser, expected)
     buffer = io.InputBuffer()
     arriving = iter(pieces)

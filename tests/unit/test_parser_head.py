@@ -21,14 +21,14 @@ Kernel = tuple[ModuleType, ModuleType]
 
 
 def parse(kernel: Kernel, data: bytes, **options: Any) -> Any:
-    parser, io = kernel
+    parser, io, _ = kernel
     return parser.parse_head(io.InputBuffer(data), parser.HeadRules(**options))
 
 
 class TestIncomplete:
     @pytest.mark.parametrize("name", list(SAMPLES))
     def test_nothing_is_consumed_before_the_end(self, kernel: Kernel, name: str) -> None:
-        parser, io = kernel
+        parser, io, _ = kernel
         data = SAMPLES[name].partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         for rules in (parser.HeadRules(), parser.HeadRules(permit_obsolete_folding=True)):
             buffer = io.InputBuffer()
@@ -41,7 +41,7 @@ class TestIncomplete:
             assert len(buffer) == buffer.scanned == 0
 
     def test_lines_that_ended_are_not_searched_again(self, kernel: Kernel) -> None:
-        parser, io = kernel
+        parser, io, _ = kernel
         rules = parser.HeadRules()
         buffer = io.InputBuffer(b"GET / HTTP/1.1")
         assert parser.parse_head(buffer, rules) is None
@@ -52,7 +52,7 @@ class TestIncomplete:
             assert buffer.scanned == scanned
 
     def test_an_error_consumes_nothing(self, kernel: Kernel) -> None:
-        parser, io = kernel
+        parser, io, _ = kernel
         for data in (b"GET\r\n", b"GET / HTTP/1.1\r\n: x\r\n\r\n"):
             buffer = io.InputBuffer(data)
             for _ in range(2):
@@ -99,7 +99,7 @@ class TestJudgedAtOnce:
             parse(kernel, data + b"b", limit_request_field_size=10)
 
     def test_fields_without_end(self, kernel: Kernel) -> None:
-        parser, io = kernel
+        parser, io, _ = kernel
         rules = parser.HeadRules(limit_request_fields=3, limit_request_field_size=20)
         buffer = io.InputBuffer(b"GET / HTTP/1.1\r\n")
         most = 3 * (20 + 2) + 4
@@ -139,7 +139,7 @@ class TestLimits:
 
 class TestHead:
     def test_it_outlives_the_buffer(self, kernel: Kernel) -> None:
-        parser, io = kernel
+        parser, io, _ = kernel
         rules = parser.HeadRules(scheme_headers=("X-TENANT-SHARD",))
         buffer = io.InputBuffer(API)
         head = parser.parse_head(buffer, rules)
@@ -240,7 +240,7 @@ class TestHead:
                     parse(kernel, data)
 
     def test_wrong_types(self, kernel: Kernel) -> None:
-        parser, io = kernel
+        parser, io, _ = kernel
         for arguments in (
             (b"GET / HTTP/1.1\r\n\r\n", parser.HeadRules()),
             (io.InputBuffer(), None),

@@ -1,0 +1,145 @@
+"""Readiness of many descriptors: the pure-Python twin of `_poll`, and all there is without epoll.
+
+It knows descriptors only: no connections, no HTTP, no settings, no locks. Over epoll where there is
+one, else over what `selectors` offers (kqueue, poll). Change both twins or neither.
+"""
+
+import select
+import selectors
+import time
+
+__all__ = ("Poller",)
+
+_LOOK = 0.02  # seconds between looks while threads are active
+_LONGEST_NAP = 0.002
+_WRITE = 4
+
+
+class _Epoll:
+    """select.epoll, which speaks of interests as we do."""
+
+    def __init__(self) -> None:
+        epoll = self._epoll = select.epoll()
+        self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
+        self.fileno, self.close = epoll.fileno, epoll.close
+
+    def register_listener(self, fd: int) -> None:
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def poll(self, seconds: float | None) -> list[int]:
+        return [fd for fd, _ in self._epoll.poll(seconds, 64)]
+
+
+class _Selector:
+    """kqueue, poll or select."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.close = self._selector.close
+
+    def register(self, fd: int, interest: int) -> None:
+        self._selector.register(fd, _mask(interest))
+
+    def register_listener(self, fd: int) -> None:
+        self._selector.register(fd, selectors.EVENT_READ)
+
+    def modify(self, fd: int, interest: int) -> None:
+        self._selector.modify(fd, _mask(interest))
+
+    def unregister(self, fd: int) -> None:
+        self._selector.unregister(fd)
+
+    def poll(self, seconds: float | None) -> list[int]:
+        return [key.fd for key, _ in self._selector.select(seconds)]
+
+
+def _mask(interest: int) -> int:
+    return selectors.EVENT_WRITE if interest == _WRITE else selectors.EVENT_READ
+
+
+class Poller:
+    """Which of the registered descriptors are ready.
+
+    Level-triggered: a descriptor is reported as long as it is ready. Interests are READ (1) and
+    WRITE (4). Besides waiting itself it lets a second thread stand guard over the first, see
+    `watch`; for that the threads keep three numbers here.
+    """
+
+    def __init__(self) -> None:
+        self._watched: _Epoll | _Selector = _Epoll() if hasattr(select, "epoll") else _Selector()
+        self.progress = 0  # counts what the threads get done
+        self.waiting = 0  # connections taken from here and not yet looked at
+        self.active = 0  # threads that are at work
+        self.called = False  # whoever is on guard is wanted
+        self.contended = False  # nobody can tell here how long a thread waited for the GIL
+
+    def register(self, fd: int, interest: int) -> None:
+        """Watch a descriptor. Raises OSError as epoll_ctl(2) does."""
+        self._watched.register(fd, interest)
+
+    def modify(self, fd: int, interest: int) -> None:
+        """Watch it for something else. Raises OSError."""
+        self._watched.modify(fd, interest)
+
+    def unregister(self, fd: int) -> None:
+        """Watch it no more. Raises OSError."""
+        try:
+            self._watched.unregister(fd)
+        except KeyError:
+            raise FileNotFoundError(fd) from None
+
+    def register_listener(self, fd: int) -> None:
+        """Watch a listener that other processes watch too: one connection wakes one of them."""
+        self._watched.register_listener(fd)
+
+    def requeue_listener(self, fd: int) -> None:
+        """Go to the end of the line: the kernel wakes whoever has waited for the listener longest.
+
+        Without this the same idle worker would get every connection.
+        """
+        self.unregister(fd)
+        self.register_listener(fd)
+
+    def take(self) -> list[int]:
+        """The descriptors that are ready now, some of them if they are many."""
+        return self._watched.poll(0)
+
+    def wait(self, seconds: float) -> list[int]:
+        """Wait until some are ready, at most that long; early and empty after a signal."""
+        return self._watched.poll(None if seconds > 2e6 else seconds)
+
+    def watch(self, nap: float) -> bool:
+        """Stand guard: return when something is ready and nobody gets anything done.
+
+        nap: seconds that the active threads are given at first; they get more while they cope.
+        True: help is wanted. False: look at the state of things and come back.
+        """
+        rest = nap
+        while True:
+            if not self.waiting and not self._readable(_LOOK if self.active else None):
+                return False
+            seen = self.progress
+            time.sleep(rest)
+            if self.called or seen == self.progress:
+                if self.called or self.waiting or self._readable(0):
+                    return True
+                rest = nap
+            else:
+                rest = min(2 * rest, _LONGEST_NAP)
+
+    def _readable(self, seconds: float | None) -> bool:
+        """Whether something is ready, within that time; takes nothing."""
+        if not isinstance(self._watched, _Epoll):
+            time.sleep(_LOOK if seconds is None else seconds)
+            return True
+        poll = select.poll()
+        poll.register(self._watched.fileno(), select.POLLIN)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+    def pause(self, seconds: float) -> None:
+        """Let another thread have the GIL, if one wants it."""
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Give the descriptor back. Nobody may be waiting."""
+        self._watched.close()
