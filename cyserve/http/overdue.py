@@ -29,8 +29,10 @@ class Seizure:
     """The connection of an overdue request, taken away from its application.
 
     resp: the answer that the application is making. parallel: whether the application can run
-    while `take` does, as threads can and greenlets cannot. `begun` says whether a part of another
-    answer has been sent; if not, the client gets 504, and `answered` says whether it did.
+    while the methods do, as threads can and greenlets cannot.
+
+    begun: a part of another answer has been sent, so the connection was cut. answered: the client
+    got 504. pending: it gets it when the application lets go (see `take`).
     """
 
     def __init__(self, resp: Response, *, parallel: bool) -> None:
@@ -38,49 +40,75 @@ class Seizure:
         self.transport = resp.transport
         self.parallel = parallel
         self.begun = resp.headers_sent
-        self.answered = False
+        self.answered = self.pending = False
         self._client: socket.socket | None = None  # the client's socket while it is held
 
     def take(self) -> None:
-        """Answer 504 or cut the connection; the application has lost it in either case."""
+        """Answer 504 or cut the connection; the application has lost it in either case.
+
+        TLS cannot be used by two threads at once: there the answer waits for `give_back`.
+        """
         transport = self.transport
-        if transport.sock.fileno() != transport.fd:
+        if transport.fd < 0 or transport.sock.fileno() != transport.fd:
             return  # the application has closed it
-        client, exclusive = transport.sock, not self.parallel
-        if self.parallel:
-            with contextlib.suppress(OSError):  # no descriptor may be left
-                client, exclusive = self._exchange(), True
+        exclusive = not self.parallel or self._exchange()
         # Looked at after the exchange: what the application begins now is not sent any more.
         self.begun = self.resp.headers_sent
         if exclusive and not self.begun:
-            with contextlib.suppress(OSError):
-                self.answered = client.send(_ANSWER) == len(_ANSWER)
-        with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_WR if self.answered else socket.SHUT_RDWR)
+            if self.parallel and transport.secure:
+                self.pending = True
+                return
+            self._answer()
+        if not self.answered:
+            self.cut()
 
-    def _exchange(self) -> socket.socket:
-        """Put a dead socket in the place of the client's: atomic, whatever the application does."""
-        sock = self.transport.sock
-        fd = os.dup(sock.fileno())
-        self._client = socket.socket(sock.family, sock.type, sock.proto, fileno=fd)
-        self._client.setblocking(False)
-        os.dup2(_dead_socket().fileno(), sock.fileno(), inheritable=False)
-        return self._client
+    def cut(self) -> None:
+        """Nothing more comes from us, and nobody reads what still comes."""
+        self.pending = False
+        with contextlib.suppress(OSError):
+            (self._client or self.transport.sock).shutdown(socket.SHUT_RDWR)
 
     def give_back(self) -> None:
         """The application has come to its end: the connection is ready to be closed properly."""
         transport, resp = self.transport, self.resp
         transport.discard()
+        client, self._client = self._client, None
+        if client is not None:
+            if transport.fd >= 0:
+                os.dup2(client.fileno(), transport.fd, inheritable=False)
+            client.close()
+        if self.pending and not transport.broken:
+            self._answer()
         transport.broken = not self.answered  # nobody reads it; an answered client is lingered for
-        if self.answered:
+        if not self.begun:
             resp.status = STATUS
         if resp.req.body is not NO_BODY:
             resp.req.body.failed = True
-        client, self._client = self._client, None
-        if client is not None:
-            if transport.sock.fileno() == transport.fd:
-                os.dup2(client.fileno(), transport.fd, inheritable=False)
-            client.close()
+
+    def _exchange(self) -> bool:
+        """Put a dead socket in the place of the client's, atomically; False: no descriptor left."""
+        sock = self.transport.sock
+        try:
+            dead = _dead_socket()
+            fd = os.dup(sock.fileno())
+        except OSError:
+            return False
+        self._client = socket.socket(sock.family, sock.type, sock.proto, fileno=fd)
+        self._client.setblocking(False)
+        os.dup2(dead.fileno(), sock.fileno(), inheritable=False)
+        return True
+
+    def _answer(self) -> None:
+        transport, client = self.transport, self._client
+        with contextlib.suppress(OSError):
+            if client is not None:
+                self.answered = client.send(_ANSWER) == len(_ANSWER)
+                client.shutdown(socket.SHUT_WR)
+            else:
+                transport.discard()
+                transport.output.write(_ANSWER)
+                self.answered = not transport.flush()
+                transport.shutdown_write()
 
 
 @cache

@@ -139,6 +139,12 @@ class Worker:
 
         return ThreadInterrupter()
 
+    def unwatch(self, connection: Any) -> None:
+        """The request that this connection runs is overdue: its descriptor will be exchanged.
+
+        Called by any thread. A worker whose poller looks at it meanwhile has to leave it out.
+        """
+
     def init_signals(self) -> None:
         """Install the worker's handlers; every signal also writes a byte to `PIPE`."""
         for sig in self.SIGNALS:

@@ -5,6 +5,7 @@ Each of `threads` threads takes a connection whose request is complete and runs 
 keeps: signals, heartbeats, deadlines, the end. So an application may take as long as it likes.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -189,6 +190,12 @@ class ThreadWorker(Worker):
             conn.abandon()
         if not self.alive:  # its last one: the main thread shall know
             os.write(self.PIPE[1], b".")
+
+    def unwatch(self, connection: Connection) -> None:
+        connection.interest = 0
+        if connection.transport.fd >= 0:
+            with contextlib.suppress(OSError):  # it may not be watched
+                self.poller.unregister(connection.fd)
 
     def handle_request(self, req: Request, conn: Connection) -> None:
         """Run one request; the place that instrumentation wraps."""

@@ -24,6 +24,7 @@ from typing import Any
 from cyserve.config.validators import validate_seconds
 from cyserve.http.overdue import STATUS, RequestOverdue, Seizure
 from cyserve.http.response import Response
+from cyserve.workers.connection_loop import LOST
 from cyserve.workers.interrupts import Interrupter
 
 GRACE = 3.0  # seconds for an interrupted application to come to its end
@@ -35,6 +36,7 @@ class Watched:
 
     __slots__ = (
         "acting",
+        "connection",
         "due",
         "ended",
         "environ",
@@ -51,6 +53,7 @@ class Watched:
         self.watch = watch
         self.resp: Response | None = resp
         self.environ: dict[str, Any] | None = environ
+        self.connection = resp.req.connection
         self.runner = watch.interrupter.current()
         self.started = watch.clock()
         self.due = self.started + watch.limit
@@ -118,7 +121,7 @@ class RequestWatch:
             finally:
                 self._end(entry)
         except BaseException as exc:
-            leaving = isinstance(exc, SystemExit) and not self.worker.alive  # a signal says so
+            leaving = self.worker.leaving and not isinstance(exc, Exception | RequestOverdue)
             if leaving or not entry.overdue:
                 raise
         finally:
@@ -190,11 +193,12 @@ class RequestWatch:
             entry.line = resp.req.head.request_line().decode("latin-1")
             calls = _calls(self.interrupter.frame(entry.runner))
             environ = environ.copy()
+            self.worker.unwatch(resp.req.connection)
             entry.seizure = seizure = Seizure(resp, parallel=self.interrupter.parallel)
             seizure.take()
             answer = copy.copy(resp)  # the application may go on with the other
             self.stuck[entry] = now + GRACE
-            self.interrupter.interrupt(entry.runner, RequestOverdue)
+            self.interrupter.interrupt(entry.runner)
         # The request may end now: what follows may take its time.
         if not seizure.begun:
             answer.status, answer.head, answer.sent = STATUS, None, 0
@@ -204,7 +208,7 @@ class RequestWatch:
             self.interrupter.describe(entry.runner),
             entry.line,
             now - entry.started,
-            "The client got 504." if seizure.answered else "The client's connection was cut.",
+            _fate(seizure),
             "".join(traceback.StackSummary.from_list(calls).format()).rstrip(),
         )
         if self.access is not None:
@@ -223,6 +227,9 @@ class RequestWatch:
             entry.line,
             self.worker.pid,
         )
+        if entry.seizure is not None and entry.seizure.pending:
+            entry.seizure.cut()
+        entry.connection.place = LOST
         alone = self.interrupter.alone(entry.runner)
         wait = 0.0 if alone else self.graceful_timeout + LEAVE_MARGIN
         self.leave_at = min(self.leave_at, now + wait)
@@ -237,6 +244,14 @@ class RequestWatch:
         """End the process without those that would wait for the stuck thread."""
         self.log.error("Worker exiting at once (pid: %s)", self.worker.pid)
         os._exit(1)
+
+
+def _fate(seizure: Seizure) -> str:
+    if seizure.answered:
+        return "The client got 504."
+    if seizure.pending:
+        return "The client gets 504 when the application lets go."
+    return "The client's connection was cut."
 
 
 def _calls(frame: FrameType | None) -> list[tuple[str, int, str, None]]:

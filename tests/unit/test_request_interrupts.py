@@ -11,6 +11,7 @@ from http_helpers import Peer
 from watch_helpers import GET, App, overdue, read_to_eof
 
 from cyserve.http.overdue import RequestOverdue
+from cyserve.http.transport import PollWaiter
 from cyserve.workers import interrupts
 from cyserve.workers.interrupts import ThreadInterrupter
 
@@ -60,11 +61,11 @@ def test_an_interruption_that_did_not_come_through_is_taken_back(
     # The request ends while the watch acts: it has to wait, and then finds the exception pending.
     interrupt = interrupter.interrupt
 
-    def late(runner, exception):
+    def late(runner):
         app.go_on.set()
         ended.wait(0.2)  # it cannot end as long as the watch acts
         assert not ended.is_set()
-        interrupt(runner, exception)
+        interrupt(runner)
 
     interrupter.interrupt = late
     ended = threading.Event()
@@ -107,6 +108,29 @@ def test_the_main_thread_is_woken_from_a_system_call(watched_worker, thread_inte
     assert thread_interrupter.alone(threading.get_ident())
 
 
+def test_a_thread_is_woken_from_a_long_wait_for_its_client(watched_worker, thread_interrupter):
+    waiting = threading.Event()
+
+    class Waiter(PollWaiter):
+        def readable(self, fd, seconds):
+            waiting.set()
+            return super().readable(fd, seconds)
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read()
+
+    worker = watched_worker(app, interrupter=thread_interrupter)
+    peer = worker.peer(b"POST /slow HTTP/1.1\r\nContent-Length: 200000\r\n\r\n" + b"x" * 66000)
+    peer.transport.waiter = Waiter(lambda: None, interval=60)
+    thread = worker.start(peer)
+    assert waiting.wait(10)
+    worker.clock.now += 3
+    worker.watch.look()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert worker.posted == ["504 Gateway Timeout"]
+
+
 def test_a_sigurg_handler_of_the_applications_own_is_left_alone(monkeypatch):
     before = signal.signal(signal.SIGURG, lambda *_: None)
     try:
@@ -116,7 +140,7 @@ def test_a_sigurg_handler_of_the_applications_own_is_left_alone(monkeypatch):
         killed = []
         monkeypatch.setattr(signal, "pthread_kill", lambda *args: killed.append(args))
         try:
-            interrupter.interrupt(threading.get_ident(), RequestOverdue)
+            interrupter.interrupt(threading.get_ident())
             interrupter.withdraw(threading.get_ident())
         except RequestOverdue:
             pass
@@ -168,7 +192,7 @@ def test_requests_that_end_just_when_they_are_overdue(watched_worker, thread_int
         try:
             while not stop.is_set():
                 peer = Peer(GET)
-                peer.connection.receive()
+                peer.connection.start(time.monotonic())
                 resp = SimpleNamespace(
                     req=peer.connection.request,
                     transport=peer.transport,
@@ -193,9 +217,11 @@ def test_requests_that_end_just_when_they_are_overdue(watched_worker, thread_int
     for thread in worker.threads:
         thread.start()
     until = time.monotonic() + 20
-    while time.monotonic() < until and min(counts.values()) < 100 and not worker.raised:
-        worker.watch.look()
-    stop.set()
+    try:
+        while time.monotonic() < until and min(counts.values()) < 100 and not worker.raised:
+            worker.watch.look()
+    finally:
+        stop.set()
     for thread in worker.threads:
         thread.join(10)
     assert worker.raised == []

@@ -6,10 +6,12 @@ runs in a thread of the test.
 
 import os
 import threading
+import time
 from types import SimpleNamespace
 
 from http_helpers import Log, Peer
 
+from cyserve.http.connection import READ, RUN
 from cyserve.http.cycle import Cycle
 from cyserve.workers.request_watch import RequestWatch
 
@@ -44,7 +46,7 @@ class Unable:
     def alone(self, runner):
         return False
 
-    def interrupt(self, runner, exception):
+    def interrupt(self, runner):
         self.asked.append(("interrupt", runner))
 
     def withdraw(self, runner):
@@ -75,9 +77,11 @@ class Worker:
         )
         self.wsgi = app
         self.pid = 4711
-        self.alive, self.aborted = True, False
+        self.alive, self.leaving = True, False
         self.nr, self.max_requests = 0, 1 << 60
-        self.slot = SimpleNamespace(begin=lambda line: None, end=lambda: None)
+        self.slot = SimpleNamespace(begin=lambda line, lane: None, end=lambda lane: None)
+        self.unwatched = []
+        self.unwatch = self.unwatched.append
         self.PIPE = os.pipe()
         os.set_blocking(self.PIPE[0], False)
         self.clock = clock or Clock()
@@ -91,8 +95,10 @@ class Worker:
         peer = Peer(request)
         peer.client.settimeout(10)
         self.peers.append(peer)
-        peer.connection.receive()
-        assert peer.connection.request is not None
+        step = peer.connection.start(time.monotonic())
+        while step == READ:
+            step = peer.connection.proceed(time.monotonic())
+        assert step == RUN
         return peer
 
     def start(self, peer):
