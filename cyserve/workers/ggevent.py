@@ -23,8 +23,8 @@ try:
 except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
-from cyserve import _accel
 from cyserve.http.connection import READ, Connection
+from cyserve.http.transport import accept
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import ACCEPT_BATCH, ROOM, STOP_SECONDS, TICK, empty
 from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
@@ -191,8 +191,7 @@ class GeventWorker(AsyncWorker):
 
     def _accept(self, listener: Any) -> bool:
         """Take one connection and start its greenlet; False if there was none."""
-        sock = listener.sock
-        accepted = _accel.io.accept(sock.fileno(), int(sock.family))
+        accepted = accept(listener.sock)
         if accepted is None:
             return False
         client, address = accepted
