@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from cyserve import process
+from cyserve.certificates import Certificates
 from cyserve.scoreboard import READY, Scoreboard, Slot
 
 _STDERR = 2
@@ -56,6 +57,9 @@ class Worker:
         for name in ("ABRT", "HUP", "QUIT", "INT", "TERM", "USR1", "USR2", "WINCH", "CHLD")
     ]
 
+    #: Whether `certificates` are wanted; worker classes of others bring TLS of their own.
+    serves_tls = False
+
     #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
     PIPE: tuple[int, ...] = ()
 
@@ -82,9 +86,12 @@ class Worker:
         self.alive = True
         self.wait_fds: list[Any] = []
         self.wsgi: Any = None
+        self.certificates: Certificates | None = None
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
         self.tmp = Heartbeat(self)
+        #: Ends requests that take too long; None without `request_timeout`.
+        self.watch: Any = None
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
@@ -103,6 +110,8 @@ class Worker:
         A subclass that adds to it calls this last, since it does not return before the end.
         """
         os.environ.update(self.cfg.env)
+        if self.serves_tls and self.cfg.is_ssl:  # with the rights to read a key that only root may
+            self.certificates = Certificates(self.cfg, self.log)
         process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
         random.seed()  # else all workers would draw the same numbers
 
@@ -122,11 +131,27 @@ class Worker:
         self.booted = True
         self.notify()
         self.slot.state = READY
+        if self.cfg.request_timeout:
+            from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on
+
+            self.watch = RequestWatch(self, self.interrupter()).start()
         self.run()
 
     def load_wsgi(self) -> None:
         """Load the application; whatever it raises ends the worker."""
         self.wsgi = self.app.wsgi()
+
+    def interrupter(self) -> Any:
+        """How this kind of worker interrupts a request (`interrupts.Interrupter`)."""
+        from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
+
+        return ThreadInterrupter()
+
+    def unwatch(self, connection: Any) -> None:
+        """The request that this connection runs is overdue: its descriptor will be exchanged.
+
+        Called by any thread. A worker whose poller looks at it meanwhile has to leave it out.
+        """
 
     def init_signals(self) -> None:
         """Install the worker's handlers; every signal also writes a byte to `PIPE`."""

@@ -41,6 +41,8 @@ class ThreadWorker(Worker):
     there are no such methods, and those of a subclass are not called.
     """
 
+    serves_tls = True
+
     tpool: Any = None
     loop: ConnectionLoop | None = None  # from `run` on
 
@@ -237,6 +239,12 @@ class ThreadWorker(Worker):
             if not self.leaving:
                 self.log.exception("Exception while handling a request")
             conn.abandon()
+
+    def unwatch(self, connection: Connection) -> None:
+        connection.interest = 0
+        if connection.transport.fd >= 0:
+            with contextlib.suppress(OSError):  # it may not be watched
+                self.poller.unregister(connection.fd)
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.
