@@ -32,6 +32,7 @@ __all__ = (
     "ObsoleteFolding",
     "ParseException",
     "RequestTimeout",
+    "ServiceUnavailable",
     "UnsupportedTransferCoding",
 )
 
@@ -325,6 +326,16 @@ class RequestTimeout(ParseException, TimeoutError):
 
     def __str__(self) -> str:
         return "Request Timeout"
+
+
+class ServiceUnavailable(ParseException):
+    """RFC 9110 section 15.6.4: the request may be good, the worker that has it is leaving."""
+
+    status = 503
+    reason = "Service Unavailable"
+
+    def __str__(self) -> str:
+        return "the worker is stopping"
 
 
 class ContentTooLarge(ParseException):

@@ -8,14 +8,21 @@ and `answered` after having run a request. It runs no application and watches no
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import ForbiddenProxyRequest, NoMoreData, ParseException, RequestTimeout
+from cyserve._errors import (
+    ContentTooLarge,
+    ForbiddenProxyRequest,
+    NoMoreData,
+    ParseException,
+    RequestTimeout,
+)
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
+from cyserve.http.refusal import report
 from cyserve.http.request import Request
-from cyserve.http.transport import PlainTransport, peer_name
+from cyserve.http.transport import PlainTransport
 
 # Steps: what the scheduler has to do next.
 CLOSE = 0  # call `close`
@@ -40,7 +47,9 @@ class Context:
     """
 
     def __init__(self, cfg: Any, log: Any) -> None:
+        self.cfg = cfg
         self.log = log
+        self.access = log.access if log.access_log_enabled else None
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
@@ -49,6 +58,7 @@ class Context:
         self.body_buffer_size: int = cfg.client_body_buffer_size
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
+        self.max_body_size: int = cfg.client_max_body_size
         self.send_timeout: float = cfg.send_timeout or NEVER
         self.idle_timeout: float = cfg.keepalive
 
@@ -239,9 +249,12 @@ class Connection:
         head = req.head
         context = self.context
         reader: LengthReader | ChunkedReader
+        most = context.max_body_size
+        if 0 < most < head.content_length:
+            raise ContentTooLarge(head.content_length, most)
         if head.chunked:
             decoder = _accel.parser.ChunkedDecoder(context.rules)
-            reader = ChunkedReader(self.transport, context.body_timeout, decoder)
+            reader = ChunkedReader(self.transport, context.body_timeout, decoder, most)
         else:
             reader = LengthReader(self.transport, context.body_timeout, head.content_length)
         req.body = Body(reader)
@@ -270,7 +283,7 @@ class Connection:
 
     def refuse(self, exc: BaseException, now: float) -> int:
         """Log a request that cannot be served, answer it, and come to an end."""
-        self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
+        report(self, exc)
         self.keep = False
         self.unread = self.request is not None
         self.transport.output.write(response_for(exc))

@@ -9,6 +9,7 @@ worker sees to that.
 
 import errno
 import os
+import select
 import time
 from collections import deque
 from typing import Any
@@ -23,6 +24,8 @@ ACCEPT_BATCH = 64  # connections taken from a listener before looking at the oth
 SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
+COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
+LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 ROOM = 32  # idle connections closed at once, at most, to make room
 
@@ -60,6 +63,8 @@ class ConnectionLoop:
         self.share = 0  # how many more are taken from the first of them in this turn
         self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
+        self.next_complaint = 0.0
+        self.next_look = 0.0
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
         self.earliest = float("inf")  # no deadline is before this
@@ -71,7 +76,7 @@ class ConnectionLoop:
         """The next connection whose request is to be run; None if nothing is ready."""
         ready = self.ready
         while True:
-            while ready:
+            while ready and self.now < self.next_look:
                 connection = ready.popleft()
                 step = connection.step
                 if step != RUN:
@@ -86,13 +91,14 @@ class ConnectionLoop:
                     return accepted
                 continue
             found = self.poller.take()
-            if not found:
+            if not (found or ready):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
         self.now = time.monotonic()
+        self.next_look = self.now + LOOK
         for fd in found:
             connection = self.connections.get(fd)
             if connection is None:
@@ -233,15 +239,20 @@ class ConnectionLoop:
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
-        if full and self.worker.alive and not self._make_room():
-            self._pause_accepting()
-            return None
+        if full and self.worker.alive:
+            if not _somebody_waits(endpoint.listener.fileno()):
+                return None  # nobody's connection is closed for nobody
+            if not self._make_room():
+                self._pause_accepting()
+                return None
         try:
             accepted = accept(endpoint.listener.sock)
         except OSError as exc:
             if exc.errno not in _NO_RESOURCES:
                 raise
-            self.log.error("Cannot accept connections for now: %s", exc)
+            if self.now >= self.next_complaint:
+                self.next_complaint = self.now + COMPLAIN_SECONDS
+                self.log.error("Cannot accept connections for now: %s", exc)
             self._pause_accepting()
             return None
         if accepted is None:
@@ -334,6 +345,13 @@ class ConnectionLoop:
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
+
+
+def _somebody_waits(listener: int) -> bool:
+    """Whether there is a connection to accept."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def empty(fd: int) -> None:

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "header_map": "drop",
     "client_body_buffer_size": 65536,
     "client_body_timeout": 5,
+    "client_max_body_size": 0,
     "client_header_timeout": 5,
     "send_timeout": 5,
     "keepalive": 5,
@@ -42,6 +43,8 @@ SETTINGS: dict[str, Any] = {
 
 class Log:
     """Keeps what is logged: [(level, text)]."""
+
+    access_log_enabled = False
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []

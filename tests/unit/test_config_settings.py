@@ -22,6 +22,7 @@ NEW = {
     "client_body_buffer_size": 65536,
     "client_body_timeout": 60,
     "client_header_timeout": 30,
+    "client_max_body_size": 0,
     "send_timeout": 60,
 }
 OURS = [row for row in SETTINGS if row[0] not in ABSENT_SETTINGS]

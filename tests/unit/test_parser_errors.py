@@ -32,6 +32,7 @@ CASES: list[tuple[str, tuple[Any, ...], tuple[int, str], str, str | None]] = [
     ("ForbiddenProxyRequest", ("10.0.0.1",), (403, "Forbidden"),
      "Proxy request from '10.0.0.1' not allowed", "Request forbidden"),
     ("RequestTimeout", (), (408, "Request Timeout"), "Request Timeout", None),
+    ("ServiceUnavailable", (), (503, "Service Unavailable"), "the worker is stopping", None),
     ("ContentTooLarge", (9, 5), (413, "Content Too Large"),
      "Request body is too large (9 > 5)", None),
     ("LimitRequestLine", (9, 5), (414, "URI Too Long"), "Request Line is too large (9 > 5)", None),
