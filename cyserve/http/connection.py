@@ -22,7 +22,7 @@ from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.refusal import report
 from cyserve.http.request import Request
-from cyserve.http.transport import PlainTransport
+from cyserve.http.transport import PlainTransport, peer_name
 
 # Steps: what the scheduler has to do next.
 CLOSE = 0  # call `close`
