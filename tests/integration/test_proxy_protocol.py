@@ -157,6 +157,19 @@ def test_bad_header(server, header):
     assert server.request("/ok").status == 200
 
 
+@differs("logs no access for it")
+def test_refused_requests_are_the_clients(server):
+    mark = server.log_mark()
+    with server.connect() as client:
+        client.send(TCP4 + b"GET nothing HTTP/1.1\r\n\r\n")
+        assert client.read_response().status == 400
+    server.wait_log(r"^access 192\.0\.2\.1 400$", since=mark)
+    with server.connect() as client:
+        client.send(b"PROXY nothing\r\n")
+        assert client.read_response().status == 400
+    server.wait_log(r"^access 127\.0\.0\.1 400$", since=mark)
+
+
 @differs("reads on for ever")
 def test_line_that_does_not_end(server):
     with server.connect() as client:
