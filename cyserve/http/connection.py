@@ -122,6 +122,28 @@ class Connection:
         self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
+    # -- gunicorn's names, for who wraps or overrides `handle_request` --
+
+    @property
+    def sock(self) -> Any:
+        """The client socket; no longer connected once the connection is closed."""
+        return self.transport.sock
+
+    @property
+    def client(self) -> Any:
+        """The address of the peer."""
+        return self.address
+
+    @property
+    def server(self) -> Any:
+        """The address of the listener."""
+        return self.endpoint.address
+
+    @property
+    def timeout(self) -> float | None:
+        """When its client will have been waited for long enough, by the monotonic clock."""
+        return None if self.deadline == NEVER else self.deadline
+
     def trusted(self) -> bool:
         """True when the peer is a proxy whose word counts (forwarded_allow_ips)."""
         if self._trusted is None:

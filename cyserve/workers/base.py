@@ -73,6 +73,7 @@ class Worker:
         self.booted = False
         self.aborted = False
         self.leaving = False  # a signal handler ends the process in the middle of what runs
+        self.threads_left = 0  # that the process shall not wait for when it ends
         self.reloader: Any = None
         self.nr = 0
         self.max_requests = sys.maxsize

@@ -65,15 +65,20 @@ class ConnectionLoop:
         self.accepting = False
         self.next_complaint = 0.0
         self.next_look = 0.0
+        self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
+        self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
 
     # -- what a thread does --
 
     def next(self) -> Connection | None:
-        """The next connection whose request is to be run; None if nothing is ready."""
+        """The next connection whose request is to be run; None if nothing is ready, or at `due`.
+
+        Clients that never send a good request must not keep the thread in here for ever.
+        """
         ready = self.ready
         while True:
             while ready and self.now < self.next_look:
@@ -90,6 +95,8 @@ class ConnectionLoop:
                 if accepted is not None:
                     return accepted
                 continue
+            if self.now >= self.due:
+                return None
             found = self.poller.take()
             if not (found or ready):
                 return None
@@ -116,15 +123,18 @@ class ConnectionLoop:
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
         self.now = now = time.monotonic()
-        self.settle(connection, connection.answered(now))
+        if connection.transport.fd < 0:
+            self._close(connection)  # the application has closed the socket
+        else:
+            self.settle(connection, connection.answered(now))
 
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
         if step == READ or step == WRITE:
             connection.place = WAITING
-            if connection.interest != step:
-                self._register(connection, step)
+            if connection.interest != step and not self._register(connection, step):
+                return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
         elif step == RUN:
@@ -144,7 +154,7 @@ class ConnectionLoop:
         """
         worker = self.worker
         tick = min(TICK, worker.timeout or TICK)
-        next_tick = next_beat = 0.0
+        next_beat = 0.0
         self.poller.register(self.wake_fd, READ)
         self.resume_accepting()
         while worker.alive or self.draining():
@@ -155,11 +165,11 @@ class ConnectionLoop:
                     next_beat = self.now + BEAT
                 serve(connection)
                 self.answered(connection)
-            elif self.now < next_tick:
-                self.wait(next_tick - self.now)
-            if self.now >= next_tick:
+            elif self.now < self.due:
+                self.wait(self.due - self.now)
+            if self.now >= self.due:
                 self.tick()
-                next_tick = self.now + tick
+                self.due = self.now + tick
         self.close()
 
     # -- time --
@@ -188,7 +198,7 @@ class ConnectionLoop:
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
         room = len(self.connections) < self.max_connections
-        if room and not self.accepting and self.worker.alive:
+        if room and self.open and not self.accepting and self.worker.alive:
             self.accepting = True
             for fd in self.endpoints:
                 self.poller.register_listener(fd)
@@ -202,10 +212,13 @@ class ConnectionLoop:
 
     def _accept(self) -> Connection | None:
         """Take one new connection; it is returned if its request is there already."""
+        if not (self.worker.alive and self.open):  # `drain` takes what is queued
+            self._pause_accepting()
+            return None
         fd = self.arrivals[0]
         if not self.share:
             self.share = self._fair_share()
-        connection = self._take_from(self.endpoints[fd]) if self.worker.alive else None
+        connection = self._take_from(self.endpoints[fd])
         self.share -= 1
         if connection is None or not self.share:
             self.share = 0
@@ -322,12 +335,17 @@ class ConnectionLoop:
 
     # -- one connection --
 
-    def _register(self, connection: Connection, interest: int) -> None:
-        if connection.interest:
-            self.poller.modify(connection.fd, interest)
-        else:
-            self.poller.register(connection.fd, interest)
+    def _register(self, connection: Connection, interest: int) -> bool:
+        try:
+            if connection.interest:
+                self.poller.modify(connection.fd, interest)
+            else:
+                self.poller.register(connection.fd, interest)
+        except OSError:
+            self._close(connection)  # the application has closed the socket
+            return False
         connection.interest = interest
+        return True
 
     def _unregister(self, connection: Connection) -> None:
         if connection.interest:
@@ -335,7 +353,7 @@ class ConnectionLoop:
             try:
                 self.poller.unregister(connection.fd)
             except OSError:
-                pass  # the application has closed the socket (it is in the environ)
+                pass  # the same
 
     def _close(self, connection: Connection) -> None:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
