@@ -141,6 +141,10 @@ class PlainTransport:
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
 
+    def handshake(self) -> int:
+        """Go on with agreeing upon keys: 0 done, 1 wait until readable, 4 until writable."""
+        return 0
+
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait.
 

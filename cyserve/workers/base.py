@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from cyserve import process
+from cyserve.certificates import Certificates
 from cyserve.scoreboard import READY, Scoreboard, Slot
 
 _STDERR = 2
@@ -56,6 +57,9 @@ class Worker:
         for name in ("ABRT", "HUP", "QUIT", "INT", "TERM", "USR1", "USR2", "WINCH", "CHLD")
     ]
 
+    #: Whether `certificates` are wanted; worker classes of others bring TLS of their own.
+    serves_tls = False
+
     #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
     PIPE: tuple[int, ...] = ()
 
@@ -82,6 +86,7 @@ class Worker:
         self.alive = True
         self.wait_fds: list[Any] = []
         self.wsgi: Any = None
+        self.certificates: Certificates | None = None
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
         self.tmp = Heartbeat(self)
@@ -103,6 +108,8 @@ class Worker:
         A subclass that adds to it calls this last, since it does not return before the end.
         """
         os.environ.update(self.cfg.env)
+        if self.serves_tls and self.cfg.is_ssl:  # with the rights to read a key that only root may
+            self.certificates = Certificates(self.cfg, self.log)
         process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
         random.seed()  # else all workers would draw the same numbers
 

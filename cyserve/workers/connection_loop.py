@@ -10,11 +10,14 @@ worker sees to that.
 import errno
 import os
 import select
+import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from cyserve import _accel
+from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, Waiter, accept
@@ -52,6 +55,8 @@ class ConnectionLoop:
         self.context = Context(cfg, worker.log)
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
+        self.certificates: Certificates | None = worker.certificates
+        self.make_transport = transport_maker(worker, waiter)
         self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
@@ -182,6 +187,8 @@ class ConnectionLoop:
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
+        if self.certificates is not None:
+            self.certificates.refresh()
         self.resume_accepting()
         if now >= self.stop_at - self.graceful_timeout:
             self._hurry()
@@ -258,20 +265,25 @@ class ConnectionLoop:
             if not self._make_room():
                 self._pause_accepting()
                 return None
-        try:
-            accepted = accept(endpoint.listener.sock)
-        except OSError as exc:
-            if exc.errno not in _NO_RESOURCES:
-                raise
-            if self.now >= self.next_complaint:
-                self.next_complaint = self.now + COMPLAIN_SECONDS
-                self.log.error("Cannot accept connections for now: %s", exc)
-            self._pause_accepting()
-            return None
-        if accepted is None:
-            return None
-        sock, address = accepted
-        transport = PlainTransport(sock, self.waiter)
+        transport = None
+        while transport is None:
+            try:
+                accepted = accept(endpoint.listener.sock)
+            except OSError as exc:
+                if exc.errno not in _NO_RESOURCES:
+                    raise
+                if self.now >= self.next_complaint:
+                    self.next_complaint = self.now + COMPLAIN_SECONDS
+                    self.log.error("Cannot accept connections for now: %s", exc)
+                self._pause_accepting()
+                return None
+            if accepted is None:
+                return None
+            sock, address = accepted
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()  # its client has gone already
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
@@ -370,6 +382,20 @@ def _somebody_waits(listener: int) -> bool:
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], PlainTransport]:
+    """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
+
+    It raises OSError if the client has gone.
+    """
+    certificates: Certificates | None = worker.certificates
+    if certificates is None:
+        return lambda sock: PlainTransport(sock, waiter)
+    from cyserve.http.tls import TLSTransport  # noqa: PLC0415 - it loads ssl
+
+    ragged = bool(worker.cfg.suppress_ragged_eofs)
+    return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
 
 
 def empty(fd: int) -> None:

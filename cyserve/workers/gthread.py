@@ -41,6 +41,8 @@ class ThreadWorker(Worker):
     there are no such methods, and those of a subclass are not called.
     """
 
+    serves_tls = True
+
     tpool: Any = None
     loop: ConnectionLoop | None = None  # from `run` on
 
