@@ -7,11 +7,13 @@ it can only be the first thing on a connection, and that it holds exactly as lon
 import json
 import re
 import socket
+import ssl
 import struct
 
 import pytest
 from harness import differs
 from http_client import Client, request_bytes
+from tls_helpers import client_context, make_files
 
 TCP4 = b"PROXY TCP4 192.0.2.1 198.51.100.2 1111 80\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -271,3 +273,77 @@ def test_a_header_before_a_later_request(keeping_server, first, again, pipelined
             client.send(again + ASK)
         assert client.read_response().status == 400
         assert client.read_to_eof() == b""
+
+
+# -- before TLS --
+
+
+@pytest.fixture(scope="module")
+def tls_server(start_module_server, tmp_path_factory, kernel):
+    """Speaks TLS behind the header."""
+    files = make_files(tmp_path_factory.mktemp("certificates"))
+    return start_module_server(
+        "requests_app:app", *files.args(), "--threads=2", "--proxy-protocol=auto", kernel=kernel
+    )
+
+
+def begin_tls(client):
+    client.sock = client_context().wrap_socket(client.sock, server_hostname="localhost")
+    return client
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+@pytest.mark.parametrize("header", [TCP4, BLOCK, b""])
+def test_header_before_tls(tls_server, header):
+    with tls_server.connect() as client:
+        begin_tls(client.send(header))
+        for _ in range(2):
+            client.send(ASK)
+            seen = addresses_of(client.read_response())
+            assert seen == CLIENT if header else seen["REMOTE_ADDR"] == "127.0.0.1"
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+def test_header_byte_by_byte_before_tls(tls_server):
+    with tls_server.connect() as client:
+        client.send(*(bytes([byte]) for byte in BLOCK))
+        begin_tls(client).send(ASK)
+        assert addresses_of(client.read_response()) == CLIENT
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+def test_header_within_tls(tls_server):
+    with tls_server.connect() as client:
+        begin_tls(client).send(TCP4 + ASK)
+        assert client.read_response().status == 400
+
+
+def client_hello():
+    """The first message of a handshake."""
+    outgoing = ssl.MemoryBIO()
+    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+@pytest.mark.parametrize(
+    ("first", "welcome"),
+    [
+        (TCP4, True),
+        (b"", True),
+        (b"P", False),
+        (b"PROXY TCP4 ", False),
+        (b"PROXY nothing\r\n", False),
+        (TCP4 + TCP4, False),
+    ],
+)
+def test_only_a_header_may_come_before_tls(tls_server, first, welcome):
+    with tls_server.connect() as client:
+        try:
+            client.send(*(bytes([byte]) for byte in first), client_hello())
+            answer = client.sock.recv(1)
+        except ConnectionError:  # closed before everything was sent
+            answer = b""
+    assert (answer == b"\x16") is welcome  # the server's part of the handshake
