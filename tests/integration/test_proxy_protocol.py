@@ -235,12 +235,13 @@ def test_header_that_is_not_expected(start_server, mode, header):
 # -- for how long --
 
 
-@pytest.fixture(scope="module")
-def keeping_server(start_module_server, kernel):
+@pytest.fixture(scope="module", params=["gthread", "gevent"])
+def keeping_server(start_module_server, kernel, request):
     """Keeps connections alive."""
-    return start_module_server(
-        "requests_app:app", "--threads=2", "--proxy-protocol=auto", kernel=kernel
-    )
+    if request.param == "gevent":
+        pytest.importorskip("gevent")
+    args = (f"--worker-class={request.param}", "--proxy-protocol=auto")
+    return start_module_server("requests_app:app", *args, kernel=kernel)
 
 
 @differs("forgets the address after the first request (gthread)")
