@@ -33,6 +33,7 @@ __all__ = (
     "ParseException",
     "PlainHTTPRequest",
     "RequestTimeout",
+    "ServiceUnavailable",
     "UnsupportedTransferCoding",
 )
 
@@ -326,6 +327,16 @@ class RequestTimeout(ParseException, TimeoutError):
 
     def __str__(self) -> str:
         return "Request Timeout"
+
+
+class ServiceUnavailable(ParseException):
+    """RFC 9110 section 15.6.4: the request may be good, the worker that has it is leaving."""
+
+    status = 503
+    reason = "Service Unavailable"
+
+    def __str__(self) -> str:
+        return "the worker is stopping"
 
 
 class PlainHTTPRequest(ParseException):

@@ -146,8 +146,13 @@ class PlainTransport:
         return 0
 
     def flush(self) -> int:
-        """Send what the socket takes without blocking; returns the bytes that still wait."""
+        """Send what the socket takes without blocking; returns the bytes that still wait.
+
+        Raises OSError when the client is gone, or the application has closed the socket.
+        """
         try:
+            if self.sock.fileno() != self.fd:  # another client may have that number by now
+                _closed(0)
             pending = self.output.flush(self.fd)
             if self.file is not None and not pending:
                 pending = self._flush_file(self.file)

@@ -180,8 +180,8 @@ def test_names_of_the_default_logger(uri):
     [
         ({"worker_class": "asgi"}, r"worker_class = 'asgi': this version of cyserve does not"),
         (
-            {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
-            r"does not have the worker class gevent yet; it has sync",
+            {"worker_class": "gunicorn.workers.gasgi.ASGIWorker"},
+            r"does not have the worker class asgi yet; it has sync",
         ),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
         ({"bind": ["h:x"]}, r"bind = 'h:x': 'x' is not a valid port number"),
@@ -218,12 +218,21 @@ def test_derived_values():
     assert cfg.proc_name == "shop"
 
 
-def test_forwarded_allow_networks_follow_the_setting():
+@pytest.mark.parametrize("who", ["forwarded", "proxy"])
+def test_allowed_networks_follow_the_setting(who):
     cfg = Config()
+    networks = getattr(cfg, f"{who}_allow_networks")
+    assert networks() == [ip_network("127.0.0.1"), ip_network("::1")]
+    assert networks() is networks()
+    cfg.set(f"{who}_allow_ips", "10.0.0.0/8,*")
+    assert networks() == [ip_network("10.0.0.0/8")]
+
+
+def test_the_two_lists_of_allowed_networks_are_apart():
+    cfg = Config()
+    cfg.set("proxy_allow_ips", "10.0.0.0/8")
     assert cfg.forwarded_allow_networks() == [ip_network("127.0.0.1"), ip_network("::1")]
-    assert cfg.forwarded_allow_networks() is cfg.forwarded_allow_networks()
-    cfg.set("forwarded_allow_ips", "10.0.0.0/8,*")
-    assert cfg.forwarded_allow_networks() == [ip_network("10.0.0.0/8")]
+    assert cfg.proxy_allow_networks() == [ip_network("10.0.0.0/8")]
 
 
 def test_config_prints_every_setting_aligned():

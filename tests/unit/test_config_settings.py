@@ -22,6 +22,8 @@ NEW = {
     "client_body_buffer_size": 65536,
     "client_body_timeout": 60,
     "client_header_timeout": 30,
+    "client_max_body_size": 0,
+    "request_timeout": 0,
     "send_timeout": 60,
     "ssl_handshake_timeout": 60,
 }
@@ -98,6 +100,19 @@ def test_an_unset_hook_is_recognised_by_identity(clean_env):
     settings = config.Config().settings
     for name in ("pre_request", "post_request"):
         assert settings[name].get() is settings[name].default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        ([], None),
+        (["--proxy-protocol"], "auto"),
+        (["--proxy-protocol", "V1"], "V1"),
+        (["--proxy-protocol=v2"], "v2"),
+    ],
+)
+def test_the_flag_of_proxy_protocol_needs_no_value(clean_env, arguments, mode):
+    assert config.Config().parser().parse_args(arguments).proxy_protocol == mode
 
 
 def test_tls_is_on_if_there_is_a_certificate_or_a_key(clean_env):
