@@ -14,6 +14,7 @@ from cyserve._errors import (
     NoMoreData,
     ParseException,
     RequestTimeout,
+    ServiceUnavailable,
 )
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
@@ -22,7 +23,7 @@ from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.refusal import report
 from cyserve.http.request import Request
-from cyserve.http.transport import PlainTransport
+from cyserve.http.transport import PlainTransport, peer_name
 
 # Steps: what the scheduler has to do next.
 CLOSE = 0  # call `close`
@@ -184,6 +185,17 @@ class Connection:
         if self.request is None and not len(self.transport.input):
             return CLOSE  # it sent nothing at all
         return self.refuse(RequestTimeout(), now)
+
+    def dismiss(self, now: float) -> None:
+        """The worker leaves: a request that has begun to come is answered with 503."""
+        if self.state not in {_HEAD, _BODY}:
+            return
+        try:
+            self.transport.fill(RECEIVE_SIZE)
+        except OSError:
+            return
+        if self.request is not None or len(self.transport.input):
+            self.refuse(ServiceUnavailable(), now)
 
     def close(self) -> None:
         """Let go of the client, whatever it still waits for."""

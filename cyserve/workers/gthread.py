@@ -105,6 +105,7 @@ class ThreadWorker(Worker):
         with self.lock:
             self.stopping = True
             self.loop.stop_at = 0.0
+            self.loop.give_up()
             os.write(self.wake_write, b".")
             self.wanted.notify_all()
             self.wanted.wait_for(lambda: not self.left, 0.0 if self.loop.connections else 1.0)
