@@ -347,7 +347,7 @@ class ConnectionLoop:
     def give_up(self) -> None:
         """The time is over: whoever has begun to send a request is told so."""
         for connection in list(self.connections.values()):
-            if connection.place != RUNNING:
+            if connection.place != RUNNING and connection.place != LOST:
                 connection.dismiss(self.now)
                 self._close(connection)
         self.ready.clear()
