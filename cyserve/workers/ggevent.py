@@ -24,6 +24,7 @@ except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
 from cyserve.http.connection import READ, Connection
+from cyserve.http.overdue import RequestOverdue
 from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
@@ -85,6 +86,9 @@ class GeventWorker(AsyncWorker):
 
     def timeout_ctx(self) -> Any:
         return gevent.Timeout(self.cfg.keepalive, False)
+
+    def interrupter(self) -> Any:
+        return GreenletInterrupter()
 
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
@@ -233,6 +237,39 @@ class GeventWorker(AsyncWorker):
 
     def breathe(self) -> None:
         gevent.sleep(0)
+
+
+class GreenletInterrupter:
+    """Greenlets: an exception is thrown where the greenlet waits (see `interrupts.Interrupter`).
+
+    One that never waits is the master's affair (`timeout`): nobody else gets a turn.
+    """
+
+    parallel = False
+
+    def __init__(self) -> None:
+        self._thrown: dict[Any, Any] = {}
+
+    def current(self) -> Any:
+        return gevent.getcurrent()
+
+    def describe(self, runner: Any) -> str:
+        return f"greenlet:{getattr(runner, 'name', runner)}"
+
+    def frame(self, runner: Any) -> FrameType | None:
+        frame: FrameType | None = runner.gr_frame
+        return frame
+
+    def alone(self, runner: Any) -> bool:
+        return False
+
+    def interrupt(self, runner: Any) -> None:
+        self._thrown[runner] = get_hub().loop.run_callback(runner.throw, RequestOverdue)
+
+    def withdraw(self, runner: Any) -> None:
+        thrown = self._thrown.pop(runner, None)
+        if thrown is not None:
+            thrown.stop()
 
 
 def _cooperative(sock: Any) -> Any:
