@@ -47,6 +47,8 @@ def accept(fd: int) -> int:
     """
     listener = socket.socket(fileno=fd)
     try:
+        # An application may have called socket.setdefaulttimeout; sockets of gevent's would wait.
+        listener.setblocking(False)
         while True:
             try:
                 client = listener.accept()[0]

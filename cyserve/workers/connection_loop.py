@@ -9,11 +9,15 @@ worker sees to that.
 
 import errno
 import os
+import select
+import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from cyserve import _accel
+from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, Waiter, accept
@@ -23,6 +27,8 @@ ACCEPT_BATCH = 64  # connections taken from a listener before looking at the oth
 SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
+COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
+LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 ROOM = 32  # idle connections closed at once, at most, to make room
 
@@ -30,6 +36,7 @@ ROOM = 32  # idle connections closed at once, at most, to make room
 WAITING = 0  # for its client
 READY = 1  # in `ready`: something has come, or its next request is in its buffer
 RUNNING = 2  # with a thread that runs its request
+LOST = 3  # with a thread that does not come back (request_timeout)
 
 _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -49,6 +56,8 @@ class ConnectionLoop:
         self.context = Context(cfg, worker.log)
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
+        self.certificates: Certificates | None = worker.certificates
+        self.make_transport = transport_maker(worker, waiter)
         self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
@@ -60,18 +69,25 @@ class ConnectionLoop:
         self.share = 0  # how many more are taken from the first of them in this turn
         self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
+        self.next_complaint = 0.0
+        self.next_look = 0.0
+        self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
+        self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
 
     # -- what a thread does --
 
     def next(self) -> Connection | None:
-        """The next connection whose request is to be run; None if nothing is ready."""
+        """The next connection whose request is to be run; None if nothing is ready, or at `due`.
+
+        Clients that never send a good request must not keep the thread in here for ever.
+        """
         ready = self.ready
         while True:
-            while ready:
+            while ready and self.now < self.next_look:
                 connection = ready.popleft()
                 step = connection.step
                 if step != RUN:
@@ -85,14 +101,17 @@ class ConnectionLoop:
                 if accepted is not None:
                     return accepted
                 continue
+            if self.now >= self.due:
+                return None
             found = self.poller.take()
-            if not found:
+            if not (found or ready):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
         self.now = time.monotonic()
+        self.next_look = self.now + LOOK
         for fd in found:
             connection = self.connections.get(fd)
             if connection is None:
@@ -110,15 +129,18 @@ class ConnectionLoop:
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
         self.now = now = time.monotonic()
-        self.settle(connection, connection.answered(now))
+        if connection.transport.fd < 0:
+            self._close(connection)  # the application has closed the socket
+        else:
+            self.settle(connection, connection.answered(now))
 
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
         if step == READ or step == WRITE:
             connection.place = WAITING
-            if connection.interest != step:
-                self._register(connection, step)
+            if connection.interest != step and not self._register(connection, step):
+                return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
         elif step == RUN:
@@ -138,7 +160,7 @@ class ConnectionLoop:
         """
         worker = self.worker
         tick = min(TICK, worker.timeout or TICK)
-        next_tick = next_beat = 0.0
+        next_beat = 0.0
         self.poller.register(self.wake_fd, READ)
         self.resume_accepting()
         while worker.alive or self.draining():
@@ -149,11 +171,11 @@ class ConnectionLoop:
                     next_beat = self.now + BEAT
                 serve(connection)
                 self.answered(connection)
-            elif self.now < next_tick:
-                self.wait(next_tick - self.now)
-            if self.now >= next_tick:
+            elif self.now < self.due:
+                self.wait(self.due - self.now)
+            if self.now >= self.due:
                 self.tick()
-                next_tick = self.now + tick
+                self.due = self.now + tick
         self.close()
 
     # -- time --
@@ -166,6 +188,8 @@ class ConnectionLoop:
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
+        if self.certificates is not None:
+            self.certificates.refresh()
         self.resume_accepting()
         if now >= self.stop_at - self.graceful_timeout:
             self._hurry()
@@ -182,7 +206,7 @@ class ConnectionLoop:
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
         room = len(self.connections) < self.max_connections
-        if room and not self.accepting and self.worker.alive:
+        if room and self.open and not self.accepting and self.worker.alive:
             self.accepting = True
             for fd in self.endpoints:
                 self.poller.register_listener(fd)
@@ -196,10 +220,13 @@ class ConnectionLoop:
 
     def _accept(self) -> Connection | None:
         """Take one new connection; it is returned if its request is there already."""
+        if not (self.worker.alive and self.open):  # `drain` takes what is queued
+            self._pause_accepting()
+            return None
         fd = self.arrivals[0]
         if not self.share:
             self.share = self._fair_share()
-        connection = self._take_from(self.endpoints[fd]) if self.worker.alive else None
+        connection = self._take_from(self.endpoints[fd])
         self.share -= 1
         if connection is None or not self.share:
             self.share = 0
@@ -233,21 +260,31 @@ class ConnectionLoop:
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
-        if full and self.worker.alive and not self._make_room():
-            self._pause_accepting()
-            return None
-        try:
-            accepted = accept(endpoint.listener.sock)
-        except OSError as exc:
-            if exc.errno not in _NO_RESOURCES:
-                raise
-            self.log.error("Cannot accept connections for now: %s", exc)
-            self._pause_accepting()
-            return None
-        if accepted is None:
-            return None
-        sock, address = accepted
-        transport = PlainTransport(sock, self.waiter)
+        if full and self.worker.alive:
+            if not _somebody_waits(endpoint.listener.fileno()):
+                return None  # nobody's connection is closed for nobody
+            if not self._make_room():
+                self._pause_accepting()
+                return None
+        transport = None
+        while transport is None:
+            try:
+                accepted = accept(endpoint.listener.sock)
+            except OSError as exc:
+                if exc.errno not in _NO_RESOURCES:
+                    raise
+                if self.now >= self.next_complaint:
+                    self.next_complaint = self.now + COMPLAIN_SECONDS
+                    self.log.error("Cannot accept connections for now: %s", exc)
+                self._pause_accepting()
+                return None
+            if accepted is None:
+                return None
+            sock, address = accepted
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()  # its client has gone already
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
@@ -293,7 +330,8 @@ class ConnectionLoop:
         """Whether there is something left to bring to its end; the worker has been told to stop."""
         if self.stop_at == float("inf"):
             self.drain()
-        return bool(self.connections) and self.now < self.stop_at
+        left = any(connection.place != LOST for connection in self.connections.values())
+        return left and self.now < self.stop_at
 
     def _hurry(self) -> None:
         """Wait for idle clients only a little longer."""
@@ -311,12 +349,17 @@ class ConnectionLoop:
 
     # -- one connection --
 
-    def _register(self, connection: Connection, interest: int) -> None:
-        if connection.interest:
-            self.poller.modify(connection.fd, interest)
-        else:
-            self.poller.register(connection.fd, interest)
+    def _register(self, connection: Connection, interest: int) -> bool:
+        try:
+            if connection.interest:
+                self.poller.modify(connection.fd, interest)
+            else:
+                self.poller.register(connection.fd, interest)
+        except OSError:
+            self._close(connection)  # the application has closed the socket
+            return False
         connection.interest = interest
+        return True
 
     def _unregister(self, connection: Connection) -> None:
         if connection.interest:
@@ -324,7 +367,7 @@ class ConnectionLoop:
             try:
                 self.poller.unregister(connection.fd)
             except OSError:
-                pass  # the application has closed the socket (it is in the environ)
+                pass  # the same
 
     def _close(self, connection: Connection) -> None:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
@@ -334,6 +377,27 @@ class ConnectionLoop:
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
+
+
+def _somebody_waits(listener: int) -> bool:
+    """Whether there is a connection to accept."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], PlainTransport]:
+    """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
+
+    It raises OSError if the client has gone.
+    """
+    certificates: Certificates | None = worker.certificates
+    if certificates is None:
+        return lambda sock: PlainTransport(sock, waiter)
+    from cyserve.http.tls import TLSTransport  # noqa: PLC0415 - it loads ssl
+
+    ragged = bool(worker.cfg.suppress_ragged_eofs)
+    return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
 
 
 def empty(fd: int) -> None:

@@ -50,9 +50,11 @@ class Worker:
         self.log.error_log = SimpleNamespace(isEnabledFor=lambda level: False)
         self.log.access_log_enabled = False
         self.wsgi = app
+        self.certificates = None
         self.alive = True
         self.leaving = False
         self.timeout = 15
+        self.watch = None
         self.nr = 0
         self.max_requests = 1 << 60
         self.sockets = [Listener()]

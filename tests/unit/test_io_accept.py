@@ -45,6 +45,14 @@ def test_nobody_waits(io, listener):
     assert io.accept(listener.fileno()) == -1
 
 
+def test_default_timeout_of_the_application_is_not_heeded(io, listener):
+    socket.setdefaulttimeout(0.01)
+    try:
+        assert io.accept(listener.fileno()) == -1
+    finally:
+        socket.setdefaulttimeout(None)
+
+
 def test_a_client_that_has_gone(io, listener):
     client = socket.socket(listener.family)
     client.connect(listener.getsockname())
