@@ -15,6 +15,7 @@ from cyserve._errors import (
     NoMoreData,
     ParseException,
     RequestTimeout,
+    ServiceUnavailable,
 )
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
@@ -215,6 +216,17 @@ class Connection:
         if state == _PROXY:
             return self._refuse_plainly(RequestTimeout(), now)
         return self.refuse(RequestTimeout(), now)
+
+    def dismiss(self, now: float) -> None:
+        """The worker leaves: a request that has begun to come is answered with 503."""
+        if self.state not in {_HEAD, _BODY}:
+            return
+        try:
+            self.transport.fill(RECEIVE_SIZE)
+        except OSError:
+            return
+        if self.request is not None or len(self.transport.input):
+            self.refuse(ServiceUnavailable(), now)
 
     def close(self) -> None:
         """Let go of the client, whatever it still waits for."""
