@@ -397,10 +397,11 @@ def _somebody_waits(listener: int) -> bool:
     return bool(poll.poll(0))
 
 
-def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], PlainTransport]:
+def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], PlainTransport]:
     """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
 
-    It raises OSError if the client has gone.
+    waiter: a `Waiter`, or None if each transport is given one of its own. The function raises
+    OSError if the client has gone.
     """
     certificates: Certificates | None = worker.certificates
     if certificates is None:

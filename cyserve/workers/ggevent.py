@@ -1,8 +1,8 @@
-"""The gevent workers: greenlets instead of threads, in a process whose modules are patched.
+"""The gevent worker: greenlets instead of threads, in a process whose modules are patched.
 
-`GeventWorker` runs each connection of the shared engine in a greenlet; `GeventPyWSGIWorker` runs
-gevent's own WSGI server, for those who build on it (WebSocket handlers). Modules are patched in
-the worker's process, before the application is loaded: nothing here may start the hub earlier.
+`GeventWorker` runs each connection of the shared engine in a greenlet. `GeventPyWSGIWorker`, which
+runs gevent's own WSGI server, is found here and lives in `gpywsgi`. Modules are patched in the
+worker's process, before the application is loaded: nothing here may start the hub earlier.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
 from cyserve.http.connection import READ, Connection
+from cyserve.http.overdue import RequestOverdue
 from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
@@ -34,13 +35,15 @@ from cyserve.workers.connection_loop import (
     TICK,
     empty,
 )
-from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
 from cyserve.workers.hub import HubWait, accept, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher, not {gevent.__version__}")
 
-__all__ = ("GeventPyWSGIWorker", "GeventWorker", "PyWSGIHandler", "PyWSGIServer")
+STOP_TICK = 0.1  # seconds between looks at what still runs when the worker stops
+KILL_SECONDS = 1.0  # for greenlets to die when graceful_timeout is over
+
+_PYWSGI = {"GeventPyWSGIWorker", "PyWSGIHandler", "PyWSGIServer"}
 
 
 class ConnectionGreenlet(gevent.Greenlet):
@@ -55,6 +58,8 @@ class GeventWorker(AsyncWorker):
     server_class: a server of gevent's (`gevent.pywsgi.WSGIServer`) to run instead of the engine of
     this package; wsgi_handler: its handler class.
     """
+
+    serves_tls = True
 
     server_class: Any = None
     wsgi_handler: Any = None
@@ -82,6 +87,9 @@ class GeventWorker(AsyncWorker):
     def timeout_ctx(self) -> Any:
         return gevent.Timeout(self.cfg.keepalive, False)
 
+    def interrupter(self) -> Any:
+        return GreenletInterrupter()
+
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
@@ -105,6 +113,8 @@ class GeventWorker(AsyncWorker):
         woken = get_hub().loop.io(self.PIPE[0], READ)
         woken.start(self._woken)
         if self.server_class is not None:
+            from cyserve.workers.gpywsgi import Servers  # noqa: PLC0415 - as in __getattr__
+
             Servers(self).run()
             return
         self.prepare()
@@ -121,6 +131,8 @@ class GeventWorker(AsyncWorker):
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
             return
+        if self.certificates is not None:
+            self.certificates.refresh()
         expire_overdue(self.waits)
         self.bell.wait(seconds)
         self.bell.clear()
@@ -220,18 +232,44 @@ class GeventWorker(AsyncWorker):
             if not self.alive:
                 self.bell.set()
 
-    def new_wait(self, client: Any) -> HubWait:
-        return HubWait(client.fileno(), self.waits)
+    def new_wait(self, fd: int) -> HubWait:
+        return HubWait(fd, self.waits)
 
     def breathe(self) -> None:
         gevent.sleep(0)
 
 
-class GeventPyWSGIWorker(GeventWorker):
-    """Runs gevent's own WSGI server: its parser, its limits, our life and our access log."""
+class GreenletInterrupter:
+    """Greenlets: an exception is thrown where the greenlet waits (see `interrupts.Interrupter`).
 
-    server_class = PyWSGIServer
-    wsgi_handler = PyWSGIHandler
+    One that never waits is the master's affair (`timeout`): nobody else gets a turn.
+    """
+
+    parallel = False
+
+    def __init__(self) -> None:
+        self._thrown: dict[Any, Any] = {}
+
+    def current(self) -> Any:
+        return gevent.getcurrent()
+
+    def describe(self, runner: Any) -> str:
+        return f"greenlet:{getattr(runner, 'name', runner)}"
+
+    def frame(self, runner: Any) -> FrameType | None:
+        frame: FrameType | None = runner.gr_frame
+        return frame
+
+    def alone(self, runner: Any) -> bool:
+        return False
+
+    def interrupt(self, runner: Any) -> None:
+        self._thrown[runner] = get_hub().loop.run_callback(runner.throw, RequestOverdue)
+
+    def withdraw(self, runner: Any) -> None:
+        thrown = self._thrown.pop(runner, None)
+        if thrown is not None:
+            thrown.stop()
 
 
 def _cooperative(sock: Any) -> Any:
@@ -248,3 +286,12 @@ def _off_the_hub(handler: Callable[..., None], sig: int, frame: FrameType | None
         gevent.spawn(handler, sig, frame)
     else:
         handler(sig, frame)
+
+
+def __getattr__(name: str) -> Any:
+    """gevent.pywsgi is loaded for those who use it: it loads `ssl`, the master too."""
+    if name not in _PYWSGI:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cyserve.workers import gpywsgi  # noqa: PLC0415 - see above
+
+    return getattr(gpywsgi, name)
