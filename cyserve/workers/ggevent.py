@@ -26,7 +26,7 @@ except ImportError as exc:
 from cyserve.http.connection import READ, Connection
 from cyserve.http.transport import accept
 from cyserve.workers.base_async import AsyncWorker
-from cyserve.workers.connection_loop import ACCEPT_BATCH, ROOM, STOP_SECONDS, TICK, empty
+from cyserve.workers.connection_loop import ACCEPT_BATCH, LOST, ROOM, STOP_SECONDS, TICK, empty
 from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
 from cyserve.workers.hub import HubWait, expire_overdue
 
@@ -74,6 +74,13 @@ class GeventWorker(AsyncWorker):
 
     def timeout_ctx(self) -> Any:
         return gevent.Timeout(self.cfg.keepalive, False)
+
+    def interrupter(self) -> Any:
+        if self.server_class is not None:
+            return None  # its requests do not go through our cycle
+        from cyserve.workers.greenlet_interrupts import GreenletInterrupter  # noqa: PLC0415
+
+        return GreenletInterrupter()
 
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
@@ -138,13 +145,17 @@ class GeventWorker(AsyncWorker):
                 self._accept(listener)
             listener.close()
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
-        while self.greenlets and time.monotonic() < end:
+        while self._unfinished() and time.monotonic() < end:
             now = time.monotonic()
             for connection in self.connections:
                 if connection.idle_since <= now:
                     self._hurry(connection, silent_end)
             self.watch_over(len(self.greenlets), STOP_TICK)
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
+
+    def _unfinished(self) -> bool:
+        lost = sum(connection.place == LOST for connection in self.connections)
+        return len(self.greenlets) > lost
 
     # -- connections --
 
