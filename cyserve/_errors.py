@@ -31,6 +31,7 @@ __all__ = (
     "NoMoreData",
     "ObsoleteFolding",
     "ParseException",
+    "PlainHTTPRequest",
     "RequestTimeout",
     "ServiceUnavailable",
     "UnsupportedTransferCoding",
@@ -336,6 +337,13 @@ class ServiceUnavailable(ParseException):
 
     def __str__(self) -> str:
         return "the worker is stopping"
+
+
+class PlainHTTPRequest(ParseException):
+    """A client speaks HTTP where TLS is spoken; nginx's words."""
+
+    def __str__(self) -> str:
+        return "The plain HTTP request was sent to HTTPS port"
 
 
 class ContentTooLarge(ParseException):

@@ -6,10 +6,13 @@ workers or sockets; everything takes plain values.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import fcntl
 import os
 import pwd
 import sys
+from typing import NoReturn
 
 try:
     from setproctitle import setproctitle as _setproctitle
@@ -100,6 +103,19 @@ def daemonize(enable_stdio_inheritance: bool = False) -> None:
             os.dup2(null, fd, inheritable=True)
     if null > 2:
         os.close(null)
+
+
+def end(reason: BaseException | None) -> NoReturn:
+    """End the process although some of its threads are stuck: the interpreter would wait for them.
+
+    Exit functions run and the standard streams are flushed as usual. reason: the SystemExit.
+    """
+    code = getattr(reason, "code", 1)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, broken, closed
+            stream.flush()
+    os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
 def _is_terminal(fd: int) -> bool:

@@ -173,6 +173,8 @@ class Supervisor:
             except Exception:
                 self.log.warning("Exception during worker exit:\n%s", traceback.format_exc())
             signals.ignore_the_masters()
+            if worker.threads_left:
+                process.end(sys.exc_info()[1])
 
     def retire(self, child: Child) -> None:
         """Ask a worker to finish and leave; it is killed after graceful_timeout."""

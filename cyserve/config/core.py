@@ -334,9 +334,18 @@ class Config:
         return str(self.settings["proc_name"].get() or self.settings["default_proc_name"].get())
 
     @property
-    def is_ssl(self) -> bool:
-        """Whether the listeners speak TLS: never, while there is no setting for it."""
-        return False
+    def is_ssl(self) -> str | None:
+        """Whether the listeners speak TLS: the certificate's or key's path, if there is one."""
+        return self.certfile or self.keyfile or None
+
+    @property
+    def ssl_options(self) -> dict[str, Any]:
+        """The settings of section SSL by name."""
+        return {
+            name: setting.get()
+            for name, setting in self.settings.items()
+            if setting.section == "SSL"
+        }
 
     @property
     def env(self) -> dict[str, str]:

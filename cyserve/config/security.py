@@ -14,6 +14,7 @@ __all__ = (
     "LimitRequestFieldSize",
     "LimitRequestFields",
     "LimitRequestLine",
+    "SSLHandshakeTimeout",
 )
 
 SECTION = "Security"
@@ -53,6 +54,16 @@ class LimitRequestFieldSize(Number):
         Longest header field in bytes, its name included.
 
         A longer one is answered with 431.
+        """
+
+
+class SSLHandshakeTimeout(Seconds):
+    name = "ssl_handshake_timeout"
+    section = SECTION
+    cli = ("--ssl-handshake-timeout",)
+    default = 60
+    desc = """\
+        Seconds a client may take for the TLS handshake; 0 is no limit.
         """
 
 

@@ -32,7 +32,7 @@ RUN = 2  # run `request`, then call `answered`
 WRITE = 4  # wait until something can be written, or the deadline
 
 # States: what the bytes that come next belong to, or whose turn it is.
-_HEAD, _BODY, _SENDING, _LINGERING, _PROXY = range(5)
+_HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE = range(6)
 
 RECEIVE_SIZE = 16384  # bytes to receive at once
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
@@ -57,6 +57,7 @@ class Context:
         self.proxy_protocol: str = cfg.proxy_protocol
         self.first_state = _HEAD if self.proxy_protocol == "off" else _PROXY
         self.body_buffer_size: int = cfg.client_body_buffer_size
+        self.handshake_timeout: float = cfg.ssl_handshake_timeout or NEVER
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
         self.max_body_size: int = cfg.client_max_body_size
@@ -123,6 +124,28 @@ class Connection:
         self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
+    # -- gunicorn's names, for who wraps or overrides `handle_request` --
+
+    @property
+    def sock(self) -> Any:
+        """The client socket; no longer connected once the connection is closed."""
+        return self.transport.sock
+
+    @property
+    def client(self) -> Any:
+        """The address of the peer."""
+        return self.address
+
+    @property
+    def server(self) -> Any:
+        """The address of the listener."""
+        return self.endpoint.address
+
+    @property
+    def timeout(self) -> float | None:
+        """When its client will have been waited for long enough, by the monotonic clock."""
+        return None if self.deadline == NEVER else self.deadline
+
     def trusted(self) -> bool:
         """True when the peer is a proxy whose word counts (forwarded_allow_ips)."""
         if self._trusted is None:
@@ -138,8 +161,11 @@ class Connection:
 
     def start(self, now: float) -> int:
         """Right after it was accepted: its request may be there already."""
-        self.deadline = now + self.context.header_timeout
         self.idle_since = now
+        self.deadline = now + self.context.header_timeout
+        if self.state == _HEAD and self.transport.secure:
+            self.state = _HANDSHAKE
+            self.deadline = now + self.context.handshake_timeout
         return self.proceed(now)
 
     def proceed(self, now: float) -> int:
@@ -150,6 +176,8 @@ class Connection:
                 return self._send(now)
             if state == _LINGERING:
                 return self._linger(now)
+            if state == _HANDSHAKE:
+                return self._shake_hands(now)
             return self._read_proxy_header(now)
         try:
             got = self.transport.fill(RECEIVE_SIZE)
@@ -180,7 +208,7 @@ class Connection:
             return CLOSE if step == WRITE and self.transport.waiting == waiting else step
         # What the client sent in time may have had to wait for us.
         step = self.proceed(now)
-        if step != READ or self.deadline > now:
+        if step == CLOSE or step == RUN or self.deadline > now:
             return step
         if self.request is None and not len(self.transport.input):
             return CLOSE  # it sent nothing at all
@@ -223,11 +251,40 @@ class Connection:
                 self.proxy_header = header
                 self.template.update(header.environ())
         except ParseException as exc:
-            return self.refuse(exc, now)
+            return self._refuse_plainly(exc, now)
         except OSError:
             return CLOSE
-        self.state = _HEAD
+        if self.transport.secure:
+            self.state = _HANDSHAKE
+            self.deadline = now + context.handshake_timeout
+        else:
+            self.state = _HEAD
         return self.proceed(now)
+
+    def _shake_hands(self, now: float) -> int:
+        """Go on with the TLS handshake; the request may come with its last message."""
+        try:
+            step = self.transport.handshake()
+        except ParseException as exc:
+            return self._refuse_plainly(exc, now)
+        except ConnectionError as exc:
+            self.context.log.debug("The client left during the TLS handshake: %s", exc)
+            return CLOSE
+        except OSError as exc:
+            peer = peer_name(self.address)
+            self.context.log.warning("Invalid request from ip=%s: %s", peer, exc)
+            return CLOSE
+        if step:
+            return step
+        self.state = _HEAD
+        self.deadline = now + self.context.header_timeout
+        return self.proceed(now)
+
+    def _refuse_plainly(self, exc: ParseException, now: float) -> int:
+        """Refuse a client with which no keys have been agreed upon."""
+        if self.transport.secure:
+            self.transport = PlainTransport(self.transport.sock, self.transport.waiter)
+        return self.refuse(exc, now)
 
     def _advance(self, now: float) -> int:
         """Look how far the request is with the bytes at hand."""

@@ -141,9 +141,18 @@ class PlainTransport:
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
 
+    def handshake(self) -> int:
+        """Go on with agreeing upon keys: 0 done, 1 wait until readable, 4 until writable."""
+        return 0
+
     def flush(self) -> int:
-        """Send what the socket takes without blocking; returns the bytes that still wait."""
+        """Send what the socket takes without blocking; returns the bytes that still wait.
+
+        Raises OSError when the client is gone, or the application has closed the socket.
+        """
         try:
+            if self.sock.fileno() != self.fd:  # another client may have that number by now
+                _closed(0)
             pending = self.output.flush(self.fd)
             if self.file is not None and not pending:
                 pending = self._flush_file(self.file)

@@ -14,9 +14,10 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from cyserve import process
+from cyserve.certificates import Certificates
 from cyserve.scoreboard import READY, Scoreboard, Slot
 
 _STDERR = 2
@@ -56,6 +57,9 @@ class Worker:
         for name in ("ABRT", "HUP", "QUIT", "INT", "TERM", "USR1", "USR2", "WINCH", "CHLD")
     ]
 
+    #: Whether `certificates` are wanted; worker classes of others bring TLS of their own.
+    serves_tls = False
+
     #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
     PIPE: tuple[int, ...] = ()
 
@@ -73,6 +77,7 @@ class Worker:
         self.booted = False
         self.aborted = False
         self.leaving = False  # a signal handler ends the process in the middle of what runs
+        self.threads_left = 0  # that the process shall not wait for when it ends
         self.reloader: Any = None
         self.nr = 0
         self.max_requests = sys.maxsize
@@ -81,6 +86,7 @@ class Worker:
         self.alive = True
         self.wait_fds: list[Any] = []
         self.wsgi: Any = None
+        self.certificates: Certificates | None = None
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
         self.tmp = Heartbeat(self)
@@ -102,6 +108,8 @@ class Worker:
         A subclass that adds to it calls this last, since it does not return before the end.
         """
         os.environ.update(self.cfg.env)
+        if self.serves_tls and self.cfg.is_ssl:  # with the rights to read a key that only root may
+            self.certificates = Certificates(self.cfg, self.log)
         process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
         random.seed()  # else all workers would draw the same numbers
 
@@ -149,7 +157,7 @@ class Worker:
         """TERM: finish what is running, then leave."""
         self.alive = False
 
-    def handle_quit(self, sig: int, frame: FrameType | None) -> NoReturn:
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """INT, QUIT: leave now, in the middle of whatever runs."""
         self.alive = False
         self.leaving = True
@@ -157,7 +165,7 @@ class Worker:
         time.sleep(0.1)
         sys.exit(0)
 
-    def handle_abort(self, sig: int, frame: FrameType | None) -> NoReturn:
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """ABRT: the master found the worker silent; all stacks have been written already."""
         self.alive = False
         self.leaving = True

@@ -10,11 +10,14 @@ worker sees to that.
 import errno
 import os
 import select
+import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from cyserve import _accel
+from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, Waiter, accept
@@ -53,6 +56,8 @@ class ConnectionLoop:
         self.context = Context(cfg, worker.log)
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
+        self.certificates: Certificates | None = worker.certificates
+        self.make_transport = transport_maker(worker, waiter)
         self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
@@ -66,15 +71,20 @@ class ConnectionLoop:
         self.accepting = False
         self.next_complaint = 0.0
         self.next_look = 0.0
+        self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
+        self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
 
     # -- what a thread does --
 
     def next(self) -> Connection | None:
-        """The next connection whose request is to be run; None if nothing is ready."""
+        """The next connection whose request is to be run; None if nothing is ready, or at `due`.
+
+        Clients that never send a good request must not keep the thread in here for ever.
+        """
         ready = self.ready
         while True:
             while ready and self.now < self.next_look:
@@ -91,6 +101,8 @@ class ConnectionLoop:
                 if accepted is not None:
                     return accepted
                 continue
+            if self.now >= self.due:
+                return None
             found = self.poller.take()
             if not (found or ready):
                 return None
@@ -117,15 +129,18 @@ class ConnectionLoop:
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
         self.now = now = time.monotonic()
-        self.settle(connection, connection.answered(now))
+        if connection.transport.fd < 0:
+            self._close(connection)  # the application has closed the socket
+        else:
+            self.settle(connection, connection.answered(now))
 
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
         if step == READ or step == WRITE:
             connection.place = WAITING
-            if connection.interest != step:
-                self._register(connection, step)
+            if connection.interest != step and not self._register(connection, step):
+                return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
         elif step == RUN:
@@ -145,7 +160,7 @@ class ConnectionLoop:
         """
         worker = self.worker
         tick = min(TICK, worker.timeout or TICK)
-        next_tick = next_beat = 0.0
+        next_beat = 0.0
         self.poller.register(self.wake_fd, READ)
         self.resume_accepting()
         while worker.alive or self.draining():
@@ -156,11 +171,11 @@ class ConnectionLoop:
                     next_beat = self.now + BEAT
                 serve(connection)
                 self.answered(connection)
-            elif self.now < next_tick:
-                self.wait(min(next_tick, self.stop_at) - self.now)
-            if self.now >= next_tick:
+            elif self.now < self.due:
+                self.wait(min(self.due, self.stop_at) - self.now)
+            if self.now >= self.due:
                 self.tick()
-                next_tick = self.now + tick
+                self.due = self.now + tick
         self.give_up()
         self.close()
 
@@ -174,6 +189,8 @@ class ConnectionLoop:
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
+        if self.certificates is not None:
+            self.certificates.refresh()
         self.resume_accepting()
         if now >= self.stop_at - self.graceful_timeout:
             self._hurry()
@@ -190,7 +207,7 @@ class ConnectionLoop:
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
         room = len(self.connections) < self.max_connections
-        if room and not self.accepting and self.worker.alive:
+        if room and self.open and not self.accepting and self.worker.alive:
             self.accepting = True
             for fd in self.endpoints:
                 self.poller.register_listener(fd)
@@ -204,10 +221,13 @@ class ConnectionLoop:
 
     def _accept(self) -> Connection | None:
         """Take one new connection; it is returned if its request is there already."""
+        if not (self.worker.alive and self.open):  # `drain` takes what is queued
+            self._pause_accepting()
+            return None
         fd = self.arrivals[0]
         if not self.share:
             self.share = self._fair_share()
-        connection = self._take_from(self.endpoints[fd]) if self.worker.alive else None
+        connection = self._take_from(self.endpoints[fd])
         self.share -= 1
         if connection is None or not self.share:
             self.share = 0
@@ -247,20 +267,25 @@ class ConnectionLoop:
             if not self._make_room():
                 self._pause_accepting()
                 return None
-        try:
-            accepted = accept(endpoint.listener.sock)
-        except OSError as exc:
-            if exc.errno not in _NO_RESOURCES:
-                raise
-            if self.now >= self.next_complaint:
-                self.next_complaint = self.now + COMPLAIN_SECONDS
-                self.log.error("Cannot accept connections for now: %s", exc)
-            self._pause_accepting()
-            return None
-        if accepted is None:
-            return None
-        sock, address = accepted
-        transport = PlainTransport(sock, self.waiter)
+        transport = None
+        while transport is None:
+            try:
+                accepted = accept(endpoint.listener.sock)
+            except OSError as exc:
+                if exc.errno not in _NO_RESOURCES:
+                    raise
+                if self.now >= self.next_complaint:
+                    self.next_complaint = self.now + COMPLAIN_SECONDS
+                    self.log.error("Cannot accept connections for now: %s", exc)
+                self._pause_accepting()
+                return None
+            if accepted is None:
+                return None
+            sock, address = accepted
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()  # its client has gone already
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
@@ -288,8 +313,7 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout.
         """
         self.now = time.monotonic()
-        patience = self.graceful_timeout
-        self.stop_at = self.now + max(patience - FAREWELL, patience / 2)
+        self.stop_at = self.now + drain_seconds(self.graceful_timeout)
         self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
@@ -333,12 +357,17 @@ class ConnectionLoop:
 
     # -- one connection --
 
-    def _register(self, connection: Connection, interest: int) -> None:
-        if connection.interest:
-            self.poller.modify(connection.fd, interest)
-        else:
-            self.poller.register(connection.fd, interest)
+    def _register(self, connection: Connection, interest: int) -> bool:
+        try:
+            if connection.interest:
+                self.poller.modify(connection.fd, interest)
+            else:
+                self.poller.register(connection.fd, interest)
+        except OSError:
+            self._close(connection)  # the application has closed the socket
+            return False
         connection.interest = interest
+        return True
 
     def _unregister(self, connection: Connection) -> None:
         if connection.interest:
@@ -346,7 +375,7 @@ class ConnectionLoop:
             try:
                 self.poller.unregister(connection.fd)
             except OSError:
-                pass  # the application has closed the socket (it is in the environ)
+                pass  # the same
 
     def _close(self, connection: Connection) -> None:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
@@ -363,6 +392,28 @@ def _somebody_waits(listener: int) -> bool:
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], PlainTransport]:
+    """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
+
+    It raises OSError if the client has gone.
+    """
+    certificates: Certificates | None = worker.certificates
+    if certificates is None:
+        return lambda sock: PlainTransport(sock, waiter)
+    from cyserve.http.tls import TLSTransport  # noqa: PLC0415 - it loads ssl
+
+    ragged = bool(worker.cfg.suppress_ragged_eofs)
+    return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
+
+
+def drain_seconds(patience: float) -> float:
+    """How long a worker may drain, for it to have the last word with its clients.
+
+    patience: seconds after which the master kills it.
+    """
+    return max(patience - FAREWELL, patience / 2)
 
 
 def empty(fd: int) -> None:

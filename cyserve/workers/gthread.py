@@ -3,12 +3,15 @@
 Each of `threads` threads takes a connection whose request is complete and runs it to its end
 (`turns` says who does when); no request is handed from one thread to another. The main thread
 keeps: signals, heartbeats, deadlines, the end. So an application may take as long as it likes.
+Loop and turns belong to whoever holds `lock`; the application runs without it. HTTP is not here.
 """
 
+import contextlib
 import os
 import select
 import threading
 import time
+from collections import deque
 from typing import Any
 
 from cyserve.http.connection import READ, Connection
@@ -20,19 +23,37 @@ from cyserve.workers.connection_loop import TICK, ConnectionLoop, empty
 from cyserve.workers.turns import NAP, PARK, PAUSE, WAIT, Turns
 
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
-
+LEAVE_SECONDS = 1.0  # for threads that are not in the application to go home
 LONG_POLL = 60.0  # seconds of one poll(2) of a thread that waits for its client
 
 _FOREVER = float("inf")
+
+#: What gunicorn calls the connection that `handle_request` gets; it has the same attributes.
+TConn = Connection
 
 
 class ThreadWorker(Worker):
     """Runs the application in threads.
 
-    `tpool` is the executor that `get_thread_pool` returned, `lock` guards loop and turns.
+    Made for subclasses: `get_thread_pool`, `handle_request`, and what every worker has. What
+    gunicorn's does step by step in `accept`, `enqueue_req`, `on_*_socket_readable`,
+    `finish_request`, `murder_*` and `wait_for_and_dispatch_events` is done by `loop` and `turns`:
+    there are no such methods, and those of a subclass are not called.
     """
 
+    serves_tls = True
+
     tpool: Any = None
+    loop: ConnectionLoop | None = None  # from `run` on
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Warn of settings that do not go together; the master calls it before it forks."""
+        if cfg.keepalive and cfg.worker_connections <= cfg.threads:
+            log.warning(
+                "No keepalived connections can be handled. "
+                "Check the number of worker connections and threads."
+            )
 
     def get_thread_pool(self) -> Any:
         """Where the threads come from.
@@ -42,28 +63,32 @@ class ThreadWorker(Worker):
         """
         return None
 
+    def init_process(self) -> None:
+        """Become a worker and serve; the pool is there before the application is loaded."""
+        self.tpool = self.get_thread_pool()
+        super().init_process()
+
     def run(self) -> None:
-        self.threads = max(1, self.cfg.threads)
         self.cycle = Cycle(self, keep_alive=self.cfg.keepalive > 0)
         # The main thread shows life, so a thread may wait in one go.
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
-        self.turns = Turns(self.threads)
+        self.turns = Turns(self.cfg.threads)
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
-        self.summons = False  # the main thread waits for the lock
         self.stopping = False
-        self.left = self.threads  # threads that have not ended
+        self.loop.due = _FOREVER
         self.loop.wake_fd, self.wake_write = os.pipe()
+        for fd in (self.loop.wake_fd, self.wake_write):
+            os.set_blocking(fd, False)
         self.poller.register(self.loop.wake_fd, READ)
         self.loop.resume_accepting()
-        self.tpool = self.get_thread_pool()
-        for number in range(self.threads):
+        for number in range(self.cfg.threads):
             self._start_thread(number)
         try:
-            self._keep()
+            self._keep(self.loop)
         finally:
-            self._end_threads()
+            self._end_threads(self.loop)
 
     def _start_thread(self, number: int) -> None:
         if self.tpool is not None:
@@ -75,16 +100,15 @@ class ThreadWorker(Worker):
 
     # -- the main thread --
 
-    def _keep(self) -> None:
+    def _keep(self, loop: ConnectionLoop) -> None:
         """Do everything but requests, until the worker is to stop and has come to its end."""
-        loop = self.loop
         tick = min(TICK, self.timeout or TICK)
         signals = select.poll()
         signals.register(self.PIPE[0], select.POLLIN)
         while True:
-            self.summons = True  # a busy thread would not let go of the lock for long enough
+            loop.due = 0.0  # else a busy thread would not let go of the lock for long enough
             with self.lock:
-                self.summons = False
+                loop.due = _FOREVER
                 loop.tick()
                 if not self.alive and not loop.draining():
                     return
@@ -97,37 +121,53 @@ class ThreadWorker(Worker):
     def _nudge(self) -> None:
         """Wake a thread, however it sleeps."""
         self.poller.called = True
-        os.write(self.wake_write, b".")
+        _write(self.wake_write)
         self.wanted.notify()
 
-    def _end_threads(self) -> None:
+    def _end_threads(self, loop: ConnectionLoop) -> None:
         """Send the threads home; one that is held up in the application is left behind."""
-        with self.lock:
-            self.stopping = True
-            self.loop.stop_at = 0.0
-            self.loop.give_up()
-            os.write(self.wake_write, b".")
+        loop.due = 0.0
+        self.stopping = True
+        if not self.lock.acquire(timeout=LEAVE_SECONDS):
+            return  # whoever has it is stuck, in writing a log line perhaps
+        try:
+            loop.stop_at = 0.0
+            loop.give_up()
+            self._nudge()
             self.wanted.notify_all()
-            self.wanted.wait_for(lambda: not self.left, 0.0 if self.loop.connections else 1.0)
-            if not self.left:
-                self.loop.close()
+            self.wanted.wait_for(lambda: self.threads_left <= self.turns.running(), LEAVE_SECONDS)
+            if not self.threads_left:
+                loop.close()
+                os.close(loop.wake_fd)
+                os.close(self.wake_write)
+        finally:
+            self.lock.release()
+        if self.tpool is not None:
+            self.tpool.shutdown(False)
 
     # -- the threads --
 
     def take_turns(self, thread: int) -> None:
         """What each thread does until the worker has come to its end."""
+        assert self.loop is not None
         with self.lock:
+            self.threads_left += 1
             try:
-                while self._sleep(thread):
+                while self._sleep(thread, self.loop):
                     if self.turns.wake(thread, self.loop.now):
                         self.wanted.notify()
                     self.poller.active = self.turns.active
-                    self._serve(thread)
+                    self._serve(thread, self.loop)
+            except BaseException:  # nobody else would hear of it, and the others wait for this one
+                self.log.exception("Exception in a thread of %s", self)
+                self.alive = False
+                _write(self.PIPE[1])
             finally:
-                self.left -= 1
+                self.turns.gone(thread)
+                self.threads_left -= 1
                 self.wanted.notify_all()
 
-    def _sleep(self, thread: int) -> bool:
+    def _sleep(self, thread: int, loop: ConnectionLoop) -> bool:
         """Sleep, in whatever role, until there is something to do; False: the end has come."""
         turns, poller, lock = self.turns, self.poller, self.lock
         while not self.stopping:
@@ -148,33 +188,40 @@ class ThreadWorker(Worker):
                 lock.acquire()
             turns.contended = poller.contended
             if found:
-                self.loop.arrived(found)
+                loop.arrived(found)
             if found or called:
                 poller.called = False
                 return not self.stopping
         return False
 
-    def _serve(self, thread: int) -> None:
+    def _serve(self, thread: int, loop: ConnectionLoop) -> None:
         """Run what is ready until nothing is, or until this thread is one too many."""
-        loop, turns, poller, lock = self.loop, self.turns, self.poller, self.lock
-        while (connection := loop.next()) is not None:
-            connection.lane = thread
-            poller.progress += 1
-            poller.waiting = len(loop.ready) + len(loop.arrivals)
-            turns.enter(thread, loop.now)
-            lock.release()
-            try:
-                self.handle(connection)
-            finally:
-                lock.acquire()
-            poller.progress += 1
-            loop.answered(connection)
-            long = turns.leave(thread, loop.now)
-            if loop.ready and turns.wants_help(long):
-                poller.called = True
-            if turns.superfluous(thread, loop.now):
-                return
-            if self.summons or turns.must_pause(thread, loop.now):
+        turns, poller, lock = self.turns, self.poller, self.lock
+        while not self.stopping:
+            connection = loop.next()
+            if connection is not None:
+                connection.lane = thread
+                poller.progress += 1
+                poller.waiting = len(loop.ready) + len(loop.arrivals)
+                turns.enter(thread, loop.now)
+                lock.release()
+                try:
+                    self.handle(connection)
+                finally:
+                    lock.acquire()
+                poller.progress += 1
+                loop.answered(connection)
+                if not self.alive:  # its last one: the main thread shall know
+                    _write(self.PIPE[1])
+                poller.waiting = len(loop.ready) + len(loop.arrivals)
+                long = turns.leave(thread, loop.now)
+                if loop.ready and turns.wants_help(long):
+                    poller.called = True
+                if turns.superfluous(thread, loop.now):
+                    return
+            elif loop.due:
+                break
+            if not loop.due or turns.must_pause(thread, loop.now):
                 lock.release()
                 poller.pause(PAUSE)
                 lock.acquire()
@@ -185,16 +232,65 @@ class ThreadWorker(Worker):
         """Run the complete request of a connection."""
         assert conn.request is not None
         try:
-            self.handle_request(conn.request, conn)
-        except Exception:  # from a subclass: the thread must live on
-            self.log.exception("Exception while handling a request")
+            if self.handle_request(conn.request, conn) is False:
+                conn.keep = False
+            if conn.request is not None:
+                conn.abandon()  # a subclass has done something else with it
+        except BaseException:  # from a subclass: the thread must live on
+            if not self.leaving:
+                self.log.exception("Exception while handling a request")
             conn.abandon()
-        if not self.alive:  # its last one: the main thread shall know
-            os.write(self.PIPE[1], b".")
 
-    def handle_request(self, req: Request, conn: Connection) -> None:
-        """Run one request; the place that instrumentation wraps."""
+    def handle_request(self, req: Request, conn: Connection) -> bool:
+        """Run one request; the place that instrumentation wraps.
+
+        Returns whether the connection may carry another one.
+        """
         self.cycle.run(req)
+        return conn.keep
+
+    # -- for subclasses and hooks: how things stand --
+
+    @property
+    def worker_connections(self) -> int:
+        """How many connections the worker may hold."""
+        return int(self.cfg.worker_connections)
+
+    @property
+    def max_keepalived(self) -> int:
+        """How many of them may be idle while every thread is busy."""
+        return self.worker_connections - int(self.cfg.threads)
+
+    @property
+    def nr_conns(self) -> int:
+        """How many connections the worker holds."""
+        return len(self.loop.connections) if self.loop else 0
+
+    @property
+    def keepalived_conns(self) -> deque[Connection]:
+        """Those that were answered and are idle now; a copy."""
+        return deque(conn for conn in self._idle() if conn.requests)
+
+    @property
+    def pending_conns(self) -> deque[Connection]:
+        """Those that have not sent anything yet; a copy."""
+        return deque(conn for conn in self._idle() if not conn.requests)
+
+    def _idle(self) -> list[Connection]:
+        connections = list(self.loop.connections.values()) if self.loop else []
+        return [conn for conn in connections if conn.idle_since != _FOREVER]
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take new connections, or leave them to other workers for now."""
+        if self.loop is not None:
+            self.loop.open = enabled
+            _write(self.PIPE[1])
+
+
+def _write(fd: int) -> None:
+    """Wake whoever waits for a pipe."""
+    with contextlib.suppress(BlockingIOError):  # full: it has enough to wake by
+        os.write(fd, b".")
 
 
 def _nothing() -> None:

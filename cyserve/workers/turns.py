@@ -24,7 +24,7 @@ Nothing here sleeps, locks or looks at a clock: the worker does, and calls these
 held. All times are seconds.
 """
 
-ACTIVE, WAIT, GUARD, PARK = range(4)
+ACTIVE, WAIT, GUARD, PARK, GONE = range(5)
 
 NAP = 0.0005  # what a guard gives the active threads before it judges
 LONG = 0.0002  # a request that took longer may have been blocked
@@ -40,11 +40,11 @@ _IDLE = float("inf")
 class Turns:
     """The roles of the threads of one worker.
 
-    threads: how many there are. All of them begin as PARK; each calls `rest` to get a role.
+    threads: how many there are. They are GONE at first; each calls `rest` to get a role.
     """
 
     def __init__(self, threads: int) -> None:
-        self.role = [PARK] * threads
+        self.role = [GONE] * threads
         self.began = [_IDLE] * threads  # when it went into the application; not in it: inf
         self.streak = [0] * threads  # short requests since it became active
         self.since = [0.0] * threads  # when it became active, or last paused
@@ -65,6 +65,17 @@ class Turns:
             role = PARK
         self.role[thread] = role
         return role
+
+    def gone(self, thread: int) -> None:
+        """`thread` has ended and will not be back."""
+        if self.role[thread] == ACTIVE:
+            self.active -= 1
+        self.role[thread] = GONE
+        self.began[thread] = _IDLE
+
+    def running(self) -> int:
+        """How many threads are in the application."""
+        return sum(began != _IDLE for began in self.began)
 
     def counted_on(self, now: float) -> bool:
         """Whether an active thread is likely to be back soon and take what comes."""

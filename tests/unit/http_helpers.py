@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "client_max_body_size": 0,
     "client_header_timeout": 5,
     "send_timeout": 5,
+    "ssl_handshake_timeout": 5,
     "keepalive": 5,
     "timeout": 30,
     "is_ssl": False,

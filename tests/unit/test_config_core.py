@@ -38,8 +38,8 @@ def test_unknown_name():
 
 
 def test_setting_of_gunicorn_that_is_absent():
-    with pytest.raises(ConfigError, match=r"certfile: this version of cyserve does not have it"):
-        Config().set("certfile", "x")
+    with pytest.raises(ConfigError, match=r"dirty_apps: this version of cyserve does not have it"):
+        Config().set("dirty_apps", "x")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_names_of_the_default_logger(uri):
     [
         ({"worker_class": "asgi"}, r"worker_class = 'asgi': this version of cyserve does not"),
         (
-            {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
-            r"does not have the worker class gevent yet; it has sync",
+            {"worker_class": "gunicorn.workers.gasgi.ASGIWorker"},
+            r"does not have the worker class asgi yet; it has sync",
         ),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
         ({"bind": ["h:x"]}, r"bind = 'h:x': 'x' is not a valid port number"),
@@ -210,7 +210,7 @@ def test_derived_values():
     cfg.set("raw_env", ["A=1=2", "B="])
     assert cfg.address == [("127.0.0.1", 1), "/run/x"]
     assert cfg.env == {"A": "1=2", "B": ""}
-    assert cfg.is_ssl is False
+    assert not cfg.is_ssl
     assert cfg.proc_name == "cyserve"
     cfg.set("default_proc_name", "app:app")
     assert cfg.proc_name == "app:app"

@@ -50,6 +50,7 @@ class Worker:
         self.log.error_log = SimpleNamespace(isEnabledFor=lambda level: False)
         self.log.access_log_enabled = False
         self.wsgi = app
+        self.certificates = None
         self.alive = True
         self.leaving = False
         self.timeout = 15
