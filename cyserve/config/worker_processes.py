@@ -15,6 +15,7 @@ __all__ = (
     "Keepalive",
     "MaxRequests",
     "MaxRequestsJitter",
+    "RequestTimeout",
     "SendTimeout",
     "Timeout",
     "WorkerClass",
@@ -109,6 +110,30 @@ class Timeout(Number):
 
         A sync worker shows none while the application handles a request, so this is also its
         limit for one request.
+        """
+
+
+class RequestTimeout(Seconds):
+    name = "request_timeout"
+    section = SECTION
+    cli = ("--request-timeout",)
+    default = 0
+    desc = """\
+        Seconds the application may take for one request; 0 is no limit.
+
+        Works in every worker, also where many requests run at once: only the one that takes too
+        long is ended. Its line, age and stack are logged, and its client gets 504; if a part of
+        the answer has been sent already, the connection is cut instead. Then
+        cyserve.http.overdue.RequestOverdue, a BaseException, is raised in the application. A thread
+        that waits (sleep, lock, database) sees it when the wait is over; the sync worker's wait is
+        interrupted. A request that goes on for 3 more seconds costs the worker: it finishes its
+        other requests within graceful_timeout and is replaced.
+
+        The application can change the limit of the request at hand:
+        environ["cyserve.set_timeout"](seconds) counts from now, 0 is no limit. Streams and
+        WebSockets want that. Code that does not give up the GIL (a huge pow, a regular expression
+        that backtracks) cannot be interrupted or even noticed before it ends; for that there is
+        timeout.
         """
 
 

@@ -11,6 +11,7 @@ from cyserve import _accel
 from cyserve._errors import (
     ContentTooLarge,
     ForbiddenProxyRequest,
+    InvalidProxyHeader,
     NoMoreData,
     ParseException,
     RequestTimeout,
@@ -212,6 +213,8 @@ class Connection:
             return step
         if self.request is None and not len(self.transport.input):
             return CLOSE  # it sent nothing at all
+        if state == _PROXY:
+            return self._refuse_plainly(RequestTimeout(), now)
         return self.refuse(RequestTimeout(), now)
 
     def dismiss(self, now: float) -> None:
@@ -250,11 +253,14 @@ class Connection:
                     return READ
                 self.proxy_header = header
                 self.template.update(header.environ())
+            elif transport.secure and len(transport.input):
+                # Said in the clear, it must not become part of what is encrypted.
+                raise InvalidProxyHeader("it breaks off")
         except ParseException as exc:
             return self._refuse_plainly(exc, now)
         except OSError:
             return CLOSE
-        if self.transport.secure:
+        if transport.secure:
             self.state = _HANDSHAKE
             self.deadline = now + context.handshake_timeout
         else:

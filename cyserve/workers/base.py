@@ -90,6 +90,8 @@ class Worker:
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
         self.tmp = Heartbeat(self)
+        #: Ends requests that take too long; None without `request_timeout`.
+        self.watch: Any = None
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
@@ -129,11 +131,27 @@ class Worker:
         self.booted = True
         self.notify()
         self.slot.state = READY
+        if self.cfg.request_timeout:
+            from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on
+
+            self.watch = RequestWatch(self, self.interrupter()).start()
         self.run()
 
     def load_wsgi(self) -> None:
         """Load the application; whatever it raises ends the worker."""
         self.wsgi = self.app.wsgi()
+
+    def interrupter(self) -> Any:
+        """How this kind of worker interrupts a request (`interrupts.Interrupter`)."""
+        from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
+
+        return ThreadInterrupter()
+
+    def unwatch(self, connection: Any) -> None:
+        """The request that this connection runs is overdue: its descriptor will be exchanged.
+
+        Called by any thread. A worker whose poller looks at it meanwhile has to leave it out.
+        """
 
     def init_signals(self) -> None:
         """Install the worker's handlers; every signal also writes a byte to `PIPE`."""

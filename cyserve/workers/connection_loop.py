@@ -37,6 +37,7 @@ ROOM = 32  # idle connections closed at once, at most, to make room
 WAITING = 0  # for its client
 READY = 1  # in `ready`: something has come, or its next request is in its buffer
 RUNNING = 2  # with a thread that runs its request
+LOST = 3  # with a thread that does not come back (request_timeout)
 
 _NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -331,7 +332,8 @@ class ConnectionLoop:
         """Whether there is something left to bring to its end; the worker has been told to stop."""
         if self.stop_at == float("inf"):
             self.drain()
-        return bool(self.connections) and self.now < self.stop_at
+        left = any(connection.place != LOST for connection in self.connections.values())
+        return left and self.now < self.stop_at
 
     def _hurry(self) -> None:
         """Wait for idle clients only a little longer."""

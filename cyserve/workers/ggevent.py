@@ -23,8 +23,8 @@ try:
 except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
-from cyserve import _accel
 from cyserve.http.connection import READ, Connection
+from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
     ACCEPT_BATCH,
@@ -37,7 +37,7 @@ from cyserve.workers.connection_loop import (
     empty,
 )
 from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
-from cyserve.workers.hub import HubWait, expire_overdue
+from cyserve.workers.hub import HubWait, accept, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher, not {gevent.__version__}")
@@ -103,7 +103,6 @@ class GeventWorker(AsyncWorker):
         self.waits: set[HubWait] = set()
         self.greenlets: set[Any] = set()  # one per connection
         self.max_connections: int = self.cfg.worker_connections
-        self.next_complaint = 0.0
         self.tick = min(TICK, self.timeout or TICK)
         woken = get_hub().loop.io(self.PIPE[0], READ)
         woken.start(self._woken)
@@ -139,6 +138,7 @@ class GeventWorker(AsyncWorker):
         Connections without a request are closed soon, all others after graceful_timeout.
         """
         end = time.monotonic() + drain_seconds(self.cfg.graceful_timeout)
+        self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:
             queued = listener.get_backlog()
@@ -165,26 +165,22 @@ class GeventWorker(AsyncWorker):
         """Take connections while there is room, one by one if other workers want some too."""
         wait = HubWait(listener.fileno(), self.waits)
         most = ACCEPT_BATCH if self.cfg.workers == 1 else 1
+        next_complaint = 0.0
         while True:
             wait.until(READ, float("inf"))
             if self._full():
                 self._make_room()
                 self._wait_for_room()
                 continue
-            for _ in range(most):
-                try:
+            try:
+                for _ in range(most):
                     if self._full() or not self._accept(listener):
                         break
-                except OSError as exc:
-                    self._complain(exc)
-                    self._wait_for_room()
-                    break
-
-    def _complain(self, exc: OSError) -> None:
-        now = time.monotonic()
-        if now >= self.next_complaint:
-            self.next_complaint = now + COMPLAIN_SECONDS
-            self.log.error("Cannot accept connections for now: %s", exc)
+            except OSError as exc:
+                if time.monotonic() >= next_complaint:
+                    next_complaint = time.monotonic() + COMPLAIN_SECONDS
+                    self.log.error("Cannot accept connections for now: %s", exc)
+                self._wait_for_room()
 
     def _full(self) -> bool:
         return len(self.greenlets) >= self.max_connections
@@ -211,13 +207,12 @@ class GeventWorker(AsyncWorker):
 
     def _accept(self, listener: Any) -> bool:
         """Take one connection and start its greenlet; False if there was none."""
-        sock = listener.sock
-        accepted = _accel.io.accept(sock.fileno(), int(sock.family))
+        accepted = accept(listener)
         if accepted is None:
             return False
-        client, address = accepted
-        greenlet = ConnectionGreenlet(self._handle, listener, _cooperative(client), address)
+        greenlet = ConnectionGreenlet(self._handle, listener, *accepted)
         self.greenlets.add(greenlet)
+        self.slot.connections = len(self.greenlets)
         greenlet.start()
         return True
 
@@ -245,7 +240,7 @@ class GeventPyWSGIWorker(GeventWorker):
 
 
 def _cooperative(sock: Any) -> Any:
-    """The socket as greenlets use it: it looks blocking, while its descriptor is not."""
+    """A listener as greenlets use it: it looks blocking, while its descriptor is not."""
     if not isinstance(sock, gevent.socket.socket):
         sock = gevent.socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     sock.settimeout(None)

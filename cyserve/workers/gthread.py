@@ -241,6 +241,12 @@ class ThreadWorker(Worker):
                 self.log.exception("Exception while handling a request")
             conn.abandon()
 
+    def unwatch(self, connection: Connection) -> None:
+        connection.interest = 0
+        if connection.transport.fd >= 0:
+            with contextlib.suppress(OSError):  # it may not be watched
+                self.poller.unregister(connection.fd)
+
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.
 
