@@ -31,8 +31,10 @@ from cyserve.workers.connection_loop import (
     COMPLAIN_SECONDS,
     LOST,
     ROOM,
+    RUNNING,
     STOP_SECONDS,
     TICK,
+    drain_seconds,
     empty,
 )
 from cyserve.workers.greenlet_interrupts import GreenletInterrupter
@@ -150,7 +152,7 @@ class GeventWorker(AsyncWorker):
 
         Connections without a request are closed soon, all others after graceful_timeout.
         """
-        end = time.monotonic() + self.cfg.graceful_timeout
+        end = time.monotonic() + drain_seconds(self.cfg.graceful_timeout)
         self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:
@@ -167,6 +169,9 @@ class GeventWorker(AsyncWorker):
                 if connection.idle_since <= now:
                     self._hurry(connection, silent_end)
             self.watch_over(len(self.greenlets), STOP_TICK)
+        for connection in self.connections:
+            if connection.place != RUNNING:
+                connection.dismiss(time.monotonic())
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
 
     def _unfinished(self) -> bool:
