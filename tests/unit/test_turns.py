@@ -75,8 +75,11 @@ class TestSimulated:
         assert quick[1].percentile(99) <= 0.025
 
     def test_a_pipeline_behind_a_stuck_request(self):
-        worker = simulate(2, 0.2, [{"sleeps": 100}, {"pipelined": True}])
-        assert Clients(worker, pipelined=True).latencies[-1] < 0.025
+        clients = [{"starts": 0.02, "sleeps": 100}, {"pipelined": 50, "computes": 0.0001}]
+        worker = simulate(2, 0.2, clients)
+        pipeline = Clients(worker, pipelined=50)
+        assert len(pipeline.threads) == 2
+        assert pipeline.latencies[-1] < 0.025
 
     @settings(max_examples=60)
     @given(
@@ -88,7 +91,7 @@ class TestSimulated:
                     "computes": st.sampled_from([0.000004, 0.000004, 0.0003, 0.002, 0.02]),
                     "sleeps": st.sampled_from([0, 0, 0.0001, 0.001, 0.02, 100]),
                     "think": st.sampled_from([0.00005, 0.0007, 0.01]),
-                    "pipelined": st.booleans(),
+                    "pipelined": st.sampled_from([1, 3]),
                 }
             ),
             min_size=1,

@@ -317,10 +317,10 @@ class Client:
     """Sends a request, waits for the answer, thinks, sends the next.
 
     computes, sleeps: seconds that a request takes; think: seconds until the next one; pipelined:
-    the next one is in the connection's buffer already, where no poller sees it.
+    how many are sent at once, so that the later ones are in a buffer where no poller sees them.
     """
 
-    def __init__(self, worker, fd, computes=0.000004, sleeps=0.0, think=TRIP, pipelined=False):
+    def __init__(self, worker, fd, computes=0.000004, sleeps=0.0, think=TRIP, pipelined=1):
         self.worker = worker
         self.fd = fd
         self.computes = computes
@@ -344,7 +344,7 @@ class Client:
         self.latencies.append(sim.now - self.sent + WAKE)
         self.by.add(self.worker.running.pop(self))
         self.sent = None
-        if self.pipelined:
+        if len(self.latencies) % self.pipelined:
             self.sent = sim.now
             self.worker.loop.ready.append(self)
         else:
