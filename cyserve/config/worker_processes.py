@@ -150,7 +150,8 @@ class GracefulTimeout(Number):
     desc = """\
         Seconds a worker gets to finish its requests after it was told to stop.
 
-        What still runs then is killed.
+        What still runs then is killed; requests that were still waiting for a thread, or for
+        their own rest, have been answered with 503.
         """
 
 

@@ -67,6 +67,8 @@ class AsyncWorker(Worker):
         """Serve a connection to its end. client: its socket, in non-blocking mode."""
         wait = self.new_wait(client)
         transport = PlainTransport(client, wait)
+        if hasattr(client, "transport"):  # it wants to know whom to tell when it is closed
+            client.transport = transport
         connection = Connection(transport, addr, self.endpoints[listener], self.context)
         self.connections[connection] = wait
         try:

@@ -30,6 +30,7 @@ BEAT = 0.1  # seconds between heartbeats while requests are served
 COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
 LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
+FAREWELL = 0.25  # seconds before the master's patience ends, to tell who waits in vain
 ROOM = 32  # idle connections closed at once, at most, to make room
 
 # Connection.place: where it is.
@@ -172,10 +173,11 @@ class ConnectionLoop:
                 serve(connection)
                 self.answered(connection)
             elif self.now < self.due:
-                self.wait(self.due - self.now)
+                self.wait(min(self.due, self.stop_at) - self.now)
             if self.now >= self.due:
                 self.tick()
                 self.due = self.now + tick
+        self.give_up()
         self.close()
 
     # -- time --
@@ -312,7 +314,8 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout.
         """
         self.now = time.monotonic()
-        self.stop_at = self.now + self.graceful_timeout
+        patience = self.graceful_timeout
+        self.stop_at = self.now + max(patience - FAREWELL, patience / 2)
         self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
@@ -340,6 +343,14 @@ class ConnectionLoop:
             if connection.idle_since <= self.now and connection.deadline > end:
                 connection.deadline = end
         self.earliest = 0.0
+
+    def give_up(self) -> None:
+        """The time is over: whoever has begun to send a request is told so."""
+        for connection in list(self.connections.values()):
+            if connection.place not in {RUNNING, LOST}:
+                connection.dismiss(self.now)
+                self._close(connection)
+        self.ready.clear()
 
     def close(self) -> None:
         """Let go of everything that is left."""

@@ -24,11 +24,19 @@ except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
 from cyserve.http.connection import READ, Connection
-from cyserve.http.transport import accept
+from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
-from cyserve.workers.connection_loop import ACCEPT_BATCH, LOST, ROOM, STOP_SECONDS, TICK, empty
+from cyserve.workers.connection_loop import (
+    ACCEPT_BATCH,
+    COMPLAIN_SECONDS,
+    LOST,
+    ROOM,
+    STOP_SECONDS,
+    TICK,
+    empty,
+)
 from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
-from cyserve.workers.hub import HubWait, expire_overdue
+from cyserve.workers.hub import HubWait, accept, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher, not {gevent.__version__}")
@@ -81,6 +89,9 @@ class GeventWorker(AsyncWorker):
         from cyserve.workers.greenlet_interrupts import GreenletInterrupter  # noqa: PLC0415
 
         return GreenletInterrupter()
+
+    def lose(self, connection: Connection) -> None:
+        connection.place = LOST
 
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
@@ -136,6 +147,7 @@ class GeventWorker(AsyncWorker):
         Connections without a request are closed soon, all others after graceful_timeout.
         """
         end = time.monotonic() + self.cfg.graceful_timeout
+        self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:
             queued = listener.get_backlog()
@@ -163,19 +175,22 @@ class GeventWorker(AsyncWorker):
         """Take connections while there is room, one by one if other workers want some too."""
         wait = HubWait(listener.fileno(), self.waits)
         most = ACCEPT_BATCH if self.cfg.workers == 1 else 1
+        next_complaint = 0.0
         while True:
             wait.until(READ, float("inf"))
-            for _ in range(most):
-                while self._full():
-                    self._make_room()
-                    self._wait_for_room()
-                try:
-                    if not self._accept(listener):
+            if self._full():
+                self._make_room()
+                self._wait_for_room()
+                continue
+            try:
+                for _ in range(most):
+                    if self._full() or not self._accept(listener):
                         break
-                except OSError as exc:
+            except OSError as exc:
+                if time.monotonic() >= next_complaint:
+                    next_complaint = time.monotonic() + COMPLAIN_SECONDS
                     self.log.error("Cannot accept connections for now: %s", exc)
-                    self._wait_for_room()
-                    break
+                self._wait_for_room()
 
     def _full(self) -> bool:
         return len(self.greenlets) >= self.max_connections
@@ -202,12 +217,12 @@ class GeventWorker(AsyncWorker):
 
     def _accept(self, listener: Any) -> bool:
         """Take one connection and start its greenlet; False if there was none."""
-        accepted = accept(listener.sock)
+        accepted = accept(listener)
         if accepted is None:
             return False
-        client, address = accepted
-        greenlet = ConnectionGreenlet(self._handle, listener, _cooperative(client), address)
+        greenlet = ConnectionGreenlet(self._handle, listener, *accepted)
         self.greenlets.add(greenlet)
+        self.slot.connections = len(self.greenlets)
         greenlet.start()
         return True
 
@@ -235,7 +250,7 @@ class GeventPyWSGIWorker(GeventWorker):
 
 
 def _cooperative(sock: Any) -> Any:
-    """The socket as greenlets use it: it looks blocking, while its descriptor is not."""
+    """A listener as greenlets use it: it looks blocking, while its descriptor is not."""
     if not isinstance(sock, gevent.socket.socket):
         sock = gevent.socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     sock.settimeout(None)

@@ -16,6 +16,7 @@ from gevent.pool import Pool
 
 from cyserve import SERVER_SOFTWARE
 from cyserve.http.environ import Endpoint
+from cyserve.scoreboard import DRAINING
 from cyserve.workers.connection_loop import STOP_SECONDS
 
 VERSION = f"gevent/{gevent.__version__} {SERVER_SOFTWARE}"
@@ -117,6 +118,7 @@ class Servers:
         while worker.alive:
             worker.watch_over(len(self.pool), worker.tick)
         end = time.monotonic() + worker.cfg.graceful_timeout
+        worker.slot.state = DRAINING
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
         for server in self.servers:
             server.close()

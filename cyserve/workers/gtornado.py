@@ -129,6 +129,7 @@ class TornadoWorker(Worker):
             await asyncio.sleep(0)
         server.stop()
         idle_end = min(end, time.monotonic() + STOP_SECONDS)
+        await asyncio.sleep(_STOP_STEP)  # just accepted ones are known in the next turn
         while server.open and time.monotonic() < idle_end:
             await asyncio.sleep(_STOP_STEP)
         for connection in server.open - server.busy:

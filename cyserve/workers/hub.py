@@ -11,10 +11,14 @@ import time
 from typing import Any
 
 import gevent
+from gevent import socket
 from gevent.hub import get_hub
+
+from cyserve import _accel
 
 READ, WRITE = 1, 4  # the interests of `http.connection`
 _LIBEV_READ, _LIBEV_WRITE = 1, 2
+_STREAM = int(socket.SOCK_STREAM)
 _NEVER = float("inf")
 
 # What a sleeping greenlet is woken with; anything else that switches to it is not meant for it.
@@ -109,6 +113,50 @@ class HubWait:
         self.reader.close()
         if self.writer is not None:
             self.writer.close()
+
+
+class HubSocket(socket.socket):
+    """A client's socket as the application gets it: it looks blocking, its descriptor is not.
+
+    When the application closes it, its number may be another client's at once; so the transport is
+    told first.
+    """
+
+    __slots__ = ("transport",)
+
+    def __init__(self, family: int, fd: int) -> None:
+        super().__init__(family, _STREAM, 0, fd)
+        self.settimeout(None)  # an application may have called socket.setdefaulttimeout
+        self.transport: Any = None
+
+    def close(self) -> None:
+        self._tell()
+        super().close()
+
+    def detach(self) -> int:
+        self._tell()
+        return int(super().detach())
+
+    def _tell(self) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.release()
+
+
+def accept(listener: Any) -> tuple[HubSocket, Any] | None:
+    """Take a client from a listener: its socket and its address; None if nobody waits.
+
+    Never waits, whatever the listener's timeout. Raises OSError as accept(2) does.
+    """
+    fd = _accel.io.accept(listener.fileno())
+    if fd < 0:
+        return None
+    family = int(listener.family)
+    sock = HubSocket(family, fd)
+    try:
+        return sock, sock.getpeername()
+    except OSError:  # it has gone already
+        return sock, "" if family == socket.AF_UNIX else ("", 0)
 
 
 def expire_overdue(waits: set[HubWait]) -> None:

@@ -51,6 +51,14 @@ class Turns:
         self.active = 0
         self.contended = False
 
+    def join(self) -> int:
+        """One more thread takes part; returns its number."""
+        self.role.append(PARK)
+        self.began.append(_IDLE)
+        self.streak.append(0)
+        self.since.append(0.0)
+        return len(self.role) - 1
+
     def rest(self, thread: int, now: float) -> int:
         """Nothing is ready for `thread`, or it has left: returns how it shall sleep."""
         if self.role[thread] == ACTIVE:

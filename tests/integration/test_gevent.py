@@ -105,7 +105,7 @@ def test_a_hundred_requests_sleep_at_once(start_server, target):
 
 def test_what_the_environ_gives(server):
     told = json.loads(server.request("/about").body)
-    assert told["socket"].startswith("gevent.")
+    assert told["socket"] is True
     assert told["timeout"] is None
     assert told["multithread"] is told["patched at import"] is told["patched"] is True
 
@@ -206,7 +206,6 @@ def test_without_descriptors_it_waits_and_goes_on(start_server, many_descriptors
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(server.connect())
-        server.wait_log("Cannot accept connections for now: .*Too many open files", count=2)
-        lines = server.log_text().count("Cannot accept")
-        assert lines < 20  # a busy loop would have thousands
+        server.wait_log("Cannot accept connections for now: .*Too many open files")
     assert request(server.address, "/").body == b"ok"
+    assert server.log_text().count("Cannot accept") == 1

@@ -7,6 +7,7 @@ import threading
 import time
 
 import gevent
+import gevent.socket
 from gevent import monkey
 
 from cyserve.workers.base_async import ALREADY_HANDLED
@@ -84,7 +85,7 @@ def about(environ, start_response):
     told = {
         "patched at import": PATCHED,
         "patched": monkey.is_module_patched("socket"),
-        "socket": f"{type(sock).__module__}.{type(sock).__name__}",
+        "socket": isinstance(sock, gevent.socket.socket),
         "timeout": sock.gettimeout(),
         "multithread": environ["wsgi.multithread"],
         "ssl": "ssl" in sys.modules,
