@@ -168,7 +168,7 @@ class RequestWatch:
         for entry in list(self.running):
             if entry.due <= now:
                 self._act(entry, now)
-        for entry, patience in list(self.stuck.items()):
+        for entry, patience in self.stuck.copy().items():
             if patience <= now:
                 self._give_up(entry, now)
         if self.leave_at <= now:
