@@ -51,8 +51,16 @@ class WorkerClass(Setting):
     desc = """\
         How a worker handles its connections.
 
-        A short name (sync), the dotted path of a class, egg:DISTRIBUTION#NAME, or, in a config
-        file, the class itself.
+        A short name, the dotted path of a class, egg:DISTRIBUTION#NAME, or, in a config file,
+        the class itself. The short names:
+
+        sync runs one request at a time. gthread runs `threads` of them. gevent (needs the package
+        gevent) runs each connection in a greenlet, in a process where the standard library is
+        patched; it is patched before the application is loaded, unless preload_app loads it
+        first. gevent_pywsgi, also called gevent_wsgi, is gevent's own server, for WebSocket
+        handlers that build on it. tornado (needs the package tornado) runs tornado and WSGI
+        applications on tornado's own server. Settings and hooks about requests do not hold for
+        the last two.
         """
 
 
@@ -75,6 +83,9 @@ class WorkerConnections(Number):
     default = 1000
     desc = """\
         How many connections a worker holds at once, those that wait for a request included.
+
+        When there are as many, idle ones are closed to make room for new ones. tornado has no
+        such bound.
         """
 
 
