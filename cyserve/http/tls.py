@@ -189,8 +189,8 @@ class TLSTransport(PlainTransport):
                 output.write(data)
                 if not file.count:
                     output.write(file.tail)
-                    os.close(file.fd)
                     self.file = None
+                    os.close(file.fd)
                     return self._send_output()
             if self._send_output():
                 break
