@@ -39,7 +39,7 @@ READY = 1  # in `ready`: something has come, or its next request is in its buffe
 RUNNING = 2  # with a thread that runs its request
 LOST = 3  # with a thread that does not come back (request_timeout)
 
-_NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ConnectionLoop:
@@ -273,7 +273,7 @@ class ConnectionLoop:
             try:
                 accepted = accept(endpoint.listener.sock)
             except OSError as exc:
-                if exc.errno not in _NO_RESOURCES:
+                if exc.errno not in NO_RESOURCES:
                     raise
                 if self.now >= self.next_complaint:
                     self.next_complaint = self.now + COMPLAIN_SECONDS

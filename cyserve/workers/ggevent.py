@@ -30,6 +30,7 @@ from cyserve.workers.connection_loop import (
     ACCEPT_BATCH,
     COMPLAIN_SECONDS,
     LOST,
+    NO_RESOURCES,
     ROOM,
     RUNNING,
     STOP_SECONDS,
@@ -127,8 +128,13 @@ class GeventWorker(AsyncWorker):
             return
         self.prepare()
         acceptors = [gevent.spawn(self._accept_from, listener) for listener in self.sockets]
+        for acceptor in acceptors:
+            acceptor.rawlink(lambda _: self.bell.set())
         while self.alive:
             self.watch_over(len(self.greenlets), self.tick)
+            for acceptor in acceptors:
+                if acceptor.dead:
+                    acceptor.get()  # raises what it died of
         self._drain(acceptors)
 
     def watch_over(self, connections: int, seconds: float) -> None:
@@ -199,6 +205,8 @@ class GeventWorker(AsyncWorker):
                     if self._full() or not self._accept(listener):
                         break
             except OSError as exc:
+                if exc.errno not in NO_RESOURCES:
+                    raise
                 if time.monotonic() >= next_complaint:
                     next_complaint = time.monotonic() + COMPLAIN_SECONDS
                     self.log.error("Cannot accept connections for now: %s", exc)

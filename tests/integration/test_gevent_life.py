@@ -229,6 +229,22 @@ def test_new_connections_are_shared_by_idle_workers(start_server):
     assert load.pids == set(server.worker_pids())
 
 
+def test_a_worker_that_has_lost_its_listener_is_replaced(start_server):
+    config = (
+        "def post_worker_init(worker):\n"
+        "    import os\n"
+        "    if worker.age == 1:\n"
+        "        os.dup2(os.open('/dev/null', os.O_RDONLY), worker.sockets[0].fileno())\n"
+    )
+    server = start_server("gevent_app:app", *GEVENT, config=config, wait=False)
+    [old] = server.wait_log(r"Booting worker with pid: (\d+)")
+    server.wait_log("Socket operation on non-socket")
+    server.wait_log("Booting worker with pid: ", count=2)
+    server.wait_ready(1)
+    server.wait_workers(1, but_not=[int(old)])
+    assert server.request("/").body == b"ok"
+
+
 def test_workers_leave_when_the_master_is_gone(start_server):
     server = start_server("gevent_app:app", *GEVENT)
     [worker] = server.worker_pids()
