@@ -52,7 +52,8 @@ def accept(fd: int) -> int:
     """
     listener = socket.socket(fileno=fd)
     try:
-        listener.setblocking(False)  # an application may have called socket.setdefaulttimeout
+        # An application may have called socket.setdefaulttimeout; sockets of gevent's would wait.
+        listener.setblocking(False)
         while True:
             try:
                 client = listener.accept()[0]

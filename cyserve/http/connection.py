@@ -11,9 +11,11 @@ from cyserve import _accel
 from cyserve._errors import (
     ContentTooLarge,
     ForbiddenProxyRequest,
+    InvalidProxyHeader,
     NoMoreData,
     ParseException,
     RequestTimeout,
+    ServiceUnavailable,
 )
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
@@ -216,7 +218,20 @@ class Connection(Origin):
             return step
         if self.request is None and not len(self.transport.input):
             return CLOSE  # it sent nothing at all
+        if state == _PROXY:
+            return self._refuse_plainly(RequestTimeout(), now)
         return self.refuse(RequestTimeout(), now)
+
+    def dismiss(self, now: float) -> None:
+        """The worker leaves: a request that has begun to come is answered with 503."""
+        if self.state not in {_HEAD, _BODY}:
+            return
+        try:
+            self.transport.fill(RECEIVE_SIZE)
+        except OSError:
+            return
+        if self.request is not None or len(self.transport.input):
+            self.refuse(ServiceUnavailable(), now)
 
     def close(self) -> None:
         """Let go of the client, whatever it still waits for."""
@@ -243,11 +258,14 @@ class Connection(Origin):
                     return _READ
                 self.proxy_header = header
                 self.template.update(header.environ())
+            elif transport.secure and len(transport.input):
+                # Said in the clear, it must not become part of what is encrypted.
+                raise InvalidProxyHeader("it breaks off")
         except ParseException as exc:
             return self._refuse_plainly(exc, now)
         except OSError:
             return CLOSE
-        if self.transport.secure:
+        if transport.secure:
             self.state = _HANDSHAKE
             self.deadline = now + context.handshake_timeout
         else:

@@ -16,6 +16,7 @@ from typing import Any
 from cyserve._errors import ParseException
 from cyserve.http.environ import make_environ
 from cyserve.http.errors import response_for, status_for
+from cyserve.http.overdue import RequestOverdue
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
@@ -47,6 +48,7 @@ class Cycle:
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
         self.access = self.log.access if self.log.access_log_enabled else None
+        self.watch = worker.watch  # for `request_timeout`; None without
 
     def run(self, req: Request) -> None:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
@@ -55,6 +57,7 @@ class Cycle:
         self.begin(req.line(), lane)
         resp = None
         environ: dict[str, Any] = {}
+        logged = self.access is None
         started = time.monotonic() if self.access is not None else 0.0
         try:
             if self.pre_request is not None:
@@ -70,13 +73,19 @@ class Cycle:
                 worker.alive = alive = False
             if not (self.keep_alive and alive):
                 resp.must_close = True
-            self._respond(resp, environ)
+            if self.watch is None:
+                self._respond(resp, environ)
+            else:
+                self.watch.run(self._respond, resp, environ)
             connection.keep = not resp.closes
+        except RequestOverdue:
+            connection.keep = False
+            logged = True  # by the watch, as soon as the time was over
         except BaseException as exc:
             connection.keep = False
             self._failed(req, resp, exc)
         finally:
-            if self.access is not None and resp is not None:
+            if not logged and resp is not None:
                 self._log_access(resp, req, environ, time.monotonic() - started)
             if self.post_request is not None:
                 self._post_request(req, environ, resp)

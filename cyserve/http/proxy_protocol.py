@@ -86,18 +86,18 @@ def take(fd: int, buffer: "_accel.InputBuffer", mode: str) -> int:
     fd: of a non-blocking socket from which nothing else has been read; buffer: empty, or what
     earlier calls took; mode: as in `recognise`.
 
-    Returns what `recognise` does. ABSENT, also at the end of the stream, is final: what the buffer
-    then holds was UNSURE before, and what follows it is in the socket (so with TLS, where that is
-    no handshake any more, nothing may be left in the buffer). After any other result it must be
-    called again when the socket is readable, until `parse` has a header.
-    Raises OSError as recv(2) does.
+    Returns what `recognise` does. ABSENT is final: what the buffer then holds was UNSURE before,
+    and what follows it is in the socket; where TLS is to follow, nothing may be left in the buffer.
+    After any other result it must be called again when the socket is readable, until `parse` has
+    a header.
+    Raises OSError as recv(2) does, and ConnectionError at the end of the stream.
     """
     try:
         ahead = _look(fd)
     except BlockingIOError:
         return UNSURE
     if not ahead:
-        return ABSENT
+        raise ConnectionError("the client left before a request")
     first = buffer.peek(_LONGEST_LINE) + ahead
     version = recognise(first, mode)
     if version != ABSENT:

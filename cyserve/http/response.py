@@ -114,6 +114,17 @@ class ResponseCore:
         self.finished = False  # the application has handed over its last byte
         self.sent = 0  # body bytes, without framing
 
+    def __copy__(self) -> "ResponseCore":
+        """For the access log of a response that may still change."""
+        made = type(self)(self.req, self.sock, self.cfg, self.send_timeout)
+        made.head, made.status = self.head, self.status
+        made.response_length, made.sent = self.response_length, self.sent
+        made.framed, made.chunked, made.bodyless = self.framed, self.chunked, self.bodyless
+        made.must_close, made.closes = self.must_close, self.closes
+        made.headers_sent, made.finished = self.headers_sent, self.finished
+        vars(made).update(vars(self))  # what a hook has added
+        return made
+
     @property
     def version(self) -> tuple[int, int]:
         return self.req.head.version

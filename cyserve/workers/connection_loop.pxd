@@ -4,14 +4,15 @@ cimport cython
 
 from cyserve.http.connection cimport Connection, Context
 
-cdef int READ, WRITE, RUN, CLOSE, WAITING, READY, RUNNING
-cdef double LOOK
+cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
+cdef double _LOOK
 
 
 cdef class ConnectionLoop:
     cdef public object worker, log, waiter, poller, certificates, make_transport, ready, arrivals
     cdef public Context context
     cdef public double graceful_timeout, now, due, earliest, stop_at, next_complaint, next_look
+    cdef public double next_breath
     cdef public Py_ssize_t max_connections, share
     cdef public dict endpoints, connections
     cdef public int wake_fd

@@ -9,14 +9,13 @@ from cyserve.workers.turns cimport Turns
 
 cdef class Crew:
     cdef public object worker, acquire, release, handle
-    cdef public Cycle cycle
     cdef public ConnectionLoop loop
     cdef public Turns turns
-    cdef public bint alone, stopping
+    cdef public Cycle cycle
+    cdef public list lanes
+    cdef public bint stopping
 
-    @cython.locals(loop=ConnectionLoop, connection=Connection)
+    @cython.locals(loop=ConnectionLoop, turns=Turns, connection=Connection, long=bint)
     cpdef serve(self, Py_ssize_t thread)
     @cython.locals(last=bint, cycle=Cycle)
     cdef run(self, Connection connection)
-    @cython.locals(loop=ConnectionLoop, turns=Turns, long=bint)
-    cdef bint run_among_others(self, Py_ssize_t thread, Connection connection) except -1

@@ -5,6 +5,7 @@ through what is ready, one request after the other. It may not sleep, and holds 
 but while the application runs: loop, turns and poller belong to whoever has it.
 """
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cyserve.http.connection import Connection
@@ -32,28 +33,36 @@ class Crew:
         self.acquire = lock.acquire
         self.release = lock.release
         self.handle = worker.handle
-        self.alone = len(self.turns.role) == 1  # nobody stands guard, and nobody is in the way
+        self.lanes: list[int] = worker.lanes
         self.stopping = False
 
     def serve(self, thread: int) -> None:
         """Run what is ready until nothing is, or until this thread is one too many."""
         loop = self.loop
+        turns = self.turns
         poller: _accel.Poller = loop.poller
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = thread
-                if self.alone:
-                    self.run(connection)
-                elif not self.run_among_others(thread, connection):
-                    return
+                connection.lane = self.lanes[thread]
+                if len(turns.role) > 1:
+                    poller.waiting = len(loop.ready) + len(loop.arrivals)
+                turns.enter(thread, loop.now)
+                self.run(connection)
+                long = turns.leave(thread, loop.now)
+                if len(turns.role) > 1:  # else nobody stands guard, and nobody is in the way
+                    poller.note(len(loop.ready) + len(loop.arrivals))
+                    if long and loop.ready:
+                        poller.called = True
+                    if turns.active > 1 and turns.superfluous(thread, loop.now):
+                        return
             elif loop.due:
                 break
-            if not loop.due or self.turns.must_pause(thread, loop.now):
+            if not loop.due or turns.must_pause(thread, loop.now):
                 self.release()
                 poller.pause(PAUSE)
                 self.acquire()
-                self.turns.contended = poller.contended
+                turns.paused(thread, monotonic(), poller.contended)
         poller.waiting = 0  # else the guard would see what is no longer there
 
     def run(self, connection: Connection) -> None:
@@ -66,7 +75,7 @@ class Crew:
             else:
                 assert connection.request is not None
                 cycle.run(connection.request)
-        except BaseException:  # a signal has come, or a subclass has failed
+        except BaseException:  # a subclass has failed: the thread must live on
             self.worker.failed(connection)
         finally:
             self.acquire()
@@ -74,17 +83,3 @@ class Crew:
         self.loop.answered(connection)
         if last and not self.worker.alive:  # its last one: the main thread shall know
             self.worker.left()
-
-    def run_among_others(self, thread: int, connection: Connection) -> bool:
-        """The same where the others have to know; False if this thread is one too many."""
-        loop = self.loop
-        turns = self.turns
-        poller: _accel.Poller = loop.poller
-        poller.note(len(loop.ready) + len(loop.arrivals))
-        turns.enter(thread, loop.now)
-        self.run(connection)
-        poller.note(len(loop.ready) + len(loop.arrivals))
-        long = turns.leave(thread, loop.now)
-        if long and loop.ready and turns.wants_help(long):
-            poller.called = True
-        return turns.active < 2 or not turns.superfluous(thread, loop.now)

@@ -19,7 +19,7 @@ from cyserve.http.cycle import Cycle
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
-from cyserve.workers.connection_loop import TICK, ConnectionLoop, empty
+from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
 from cyserve.workers.crew import Crew
 from cyserve.workers.turns import NAP, PARK, WAIT, Turns
 
@@ -75,6 +75,7 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
+        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
         self.crew = Crew(self, plain=self._handles() == _AS_WRITTEN)
@@ -137,6 +138,7 @@ class ThreadWorker(Worker):
             return  # whoever has it is stuck, in writing a log line perhaps
         try:
             loop.stop_at = 0.0
+            loop.give_up()
             self._nudge()
             self.wanted.notify_all()
             self.wanted.wait_for(lambda: self.threads_left <= self.turns.running(), LEAVE_SECONDS)
@@ -180,6 +182,8 @@ class ThreadWorker(Worker):
             if role == PARK:
                 self.wanted.wait()
                 continue
+            if role == WAIT and (loop.ready or loop.arrivals):
+                return True  # left behind by one that is held up
             found: list[int] = []
             called = False
             lock.release()
@@ -187,7 +191,7 @@ class ThreadWorker(Worker):
                 if role == WAIT:
                     found = poller.wait(_FOREVER)
                 else:
-                    called = poller.watch(NAP)
+                    called = poller.watch(NAP if turns.patience else 0.0)
             finally:
                 lock.acquire()
             turns.contended = poller.contended
@@ -211,6 +215,22 @@ class ThreadWorker(Worker):
         if not self.leaving:
             self.log.exception("Exception while handling a request")
         conn.abandon()
+
+    def unwatch(self, connection: Connection) -> None:
+        connection.interest = 0
+        if connection.transport.fd >= 0:
+            with contextlib.suppress(OSError):  # it may not be watched
+                self.poller.unregister(connection.fd)
+
+    def lose(self, connection: Connection) -> None:
+        assert self.loop is not None
+        self.loop.due = 0.0  # see _keep, which it will wake next
+        with self.lock:
+            if connection.place == RUNNING:
+                connection.place = LOST
+                # All threads may be lost, and others wait for one. It has the lane of the lost.
+                self.lanes.append(connection.lane)
+                self._start_thread(self.turns.join())
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.

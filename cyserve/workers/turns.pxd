@@ -9,9 +9,9 @@ cdef class Turns:
     cdef public list role, began, streak, since
     cdef public Py_ssize_t active
     cdef public bint contended
+    cdef public double slow, patience
 
     cpdef enter(self, Py_ssize_t thread, double now)
-    @cython.locals(took=double)
+    @cython.locals(long=bint)
     cpdef bint leave(self, Py_ssize_t thread, double now) except -1
-    cpdef bint wants_help(self, bint long) except -1
     cpdef bint must_pause(self, Py_ssize_t thread, double now) except -1

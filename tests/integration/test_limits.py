@@ -5,8 +5,10 @@ of each status, for every kind of worker.
 """
 
 import re
+import signal
 
 import pytest
+from harness import wait_for
 from http_client import chunked, request_bytes
 from worker_kinds import WORKERS
 
@@ -117,6 +119,52 @@ def test_who_is_too_slow(limited):
     warnings = limited.log_text(mark).splitlines()  # silence is no request
     assert len(warnings) == len(LATE)
     assert all(line.endswith("ip=127.0.0.1: Request Timeout") for line in warnings)
+
+
+def test_what_a_stopping_worker_cannot_wait_for(start_kind):
+    server = start_kind(
+        "--access-logfile=access",
+        "--access-logformat=%(h)s|%(r)s|%(m)s|%(U)s| %(s)s %(b)s",
+        config="graceful_timeout = 1",
+    )
+    clients = [server.connect().send(raw) for raw, _, _ in LATE.values()]
+    with server.connect() as silent:
+        assert server.request("/ok").body == b"ok"
+        mark = server.log_mark()
+        server.signal(signal.SIGTERM)
+        for client in clients:
+            with client:
+                response = client.read_response()
+                assert (response.status, response.header("Connection")) == (503, "close")
+                assert client.read_to_eof() == b""
+        assert silent.read_to_eof() == b""
+    assert server.wait_exit() == 0
+    expected = [logged(503, line) for _, _, line in LATE.values()]
+    assert sorted(access_lines(server)) == sorted(expected)
+    warnings = [line for line in server.log_text(mark).splitlines() if "WARNING" in line]
+    assert len(warnings) == len(LATE)
+    assert all("ip=127.0.0.1 not served: the worker is stopping" in line for line in warnings)
+
+
+def test_what_waits_for_a_thread_when_the_worker_stops(start_server, kernel, tmp_path):
+    server = start_server(
+        "requests_app:app",
+        "-k",
+        "gthread",
+        "--threads=1",
+        config="graceful_timeout = 1",
+        kernel=kernel,
+    )
+    release = tmp_path / "release"
+    with server.connect() as busy:
+        busy.send(request_bytes(f"/busy?release={release}"))
+        wait_for((tmp_path / "release.begun").exists, "the busy request to begin")
+        waiting = [server.connect().send(request_bytes("/ok")) for _ in range(3)]
+        server.signal(signal.SIGTERM)
+        for client in waiting:
+            with client:
+                assert client.read_response().status == 503
+        assert server.wait_exit() == 0
 
 
 @pytest.mark.parametrize("size", [BODY_LIMIT, 100])

@@ -7,11 +7,13 @@ it can only be the first thing on a connection, and that it holds exactly as lon
 import json
 import re
 import socket
+import ssl
 import struct
 
 import pytest
 from harness import differs
 from http_client import Client, request_bytes
+from tls_helpers import client_context, make_files
 
 TCP4 = b"PROXY TCP4 192.0.2.1 198.51.100.2 1111 80\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -157,6 +159,19 @@ def test_bad_header(server, header):
     assert server.request("/ok").status == 200
 
 
+@differs("logs no access for it")
+def test_refused_requests_are_the_clients(server):
+    mark = server.log_mark()
+    with server.connect() as client:
+        client.send(TCP4 + b"GET nothing HTTP/1.1\r\n\r\n")
+        assert client.read_response().status == 400
+    server.wait_log(r"^access 192\.0\.2\.1 400$", since=mark)
+    with server.connect() as client:
+        client.send(b"PROXY nothing\r\n")
+        assert client.read_response().status == 400
+    server.wait_log(r"^access 127\.0\.0\.1 400$", since=mark)
+
+
 @differs("reads on for ever")
 def test_line_that_does_not_end(server):
     with server.connect() as client:
@@ -220,12 +235,13 @@ def test_header_that_is_not_expected(start_server, mode, header):
 # -- for how long --
 
 
-@pytest.fixture(scope="module")
-def keeping_server(start_module_server, kernel):
+@pytest.fixture(scope="module", params=["gthread", "gevent"])
+def keeping_server(start_module_server, kernel, request):
     """Keeps connections alive."""
-    return start_module_server(
-        "requests_app:app", "--threads=2", "--proxy-protocol=auto", kernel=kernel
-    )
+    if request.param == "gevent":
+        pytest.importorskip("gevent")
+    args = (f"--worker-class={request.param}", "--proxy-protocol=auto")
+    return start_module_server("requests_app:app", *args, kernel=kernel)
 
 
 @differs("forgets the address after the first request (gthread)")
@@ -258,3 +274,77 @@ def test_a_header_before_a_later_request(keeping_server, first, again, pipelined
             client.send(again + ASK)
         assert client.read_response().status == 400
         assert client.read_to_eof() == b""
+
+
+# -- before TLS --
+
+
+@pytest.fixture(scope="module")
+def tls_server(start_module_server, tmp_path_factory, kernel):
+    """Speaks TLS behind the header."""
+    files = make_files(tmp_path_factory.mktemp("certificates"))
+    return start_module_server(
+        "requests_app:app", *files.args(), "--threads=2", "--proxy-protocol=auto", kernel=kernel
+    )
+
+
+def begin_tls(client):
+    client.sock = client_context().wrap_socket(client.sock, server_hostname="localhost")
+    return client
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+@pytest.mark.parametrize("header", [TCP4, BLOCK, b""])
+def test_header_before_tls(tls_server, header):
+    with tls_server.connect() as client:
+        begin_tls(client.send(header))
+        for _ in range(2):
+            client.send(ASK)
+            seen = addresses_of(client.read_response())
+            assert seen == CLIENT if header else seen["REMOTE_ADDR"] == "127.0.0.1"
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+def test_header_byte_by_byte_before_tls(tls_server):
+    with tls_server.connect() as client:
+        client.send(*(bytes([byte]) for byte in BLOCK))
+        begin_tls(client).send(ASK)
+        assert addresses_of(client.read_response()) == CLIENT
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+def test_header_within_tls(tls_server):
+    with tls_server.connect() as client:
+        begin_tls(client).send(TCP4 + ASK)
+        assert client.read_response().status == 400
+
+
+def client_hello():
+    """The first message of a handshake."""
+    outgoing = ssl.MemoryBIO()
+    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@differs("reads the header within TLS, where no proxy puts it")
+@pytest.mark.parametrize(
+    ("first", "welcome"),
+    [
+        (TCP4, True),
+        (b"", True),
+        (b"P", False),
+        (b"PROXY TCP4 ", False),
+        (b"PROXY nothing\r\n", False),
+        (TCP4 + TCP4, False),
+    ],
+)
+def test_only_a_header_may_come_before_tls(tls_server, first, welcome):
+    with tls_server.connect() as client:
+        try:
+            client.send(*(bytes([byte]) for byte in first), client_hello())
+            answer = client.sock.recv(1)
+        except ConnectionError:  # closed before everything was sent
+            answer = b""
+    assert (answer == b"\x16") is welcome  # the server's part of the handshake

@@ -75,6 +75,18 @@ def test_slow_readers_of_large_answers_delay_nobody(kind_server):
                 assert client.read_response().body == b"s" * size
 
 
+def test_slow_readers_of_streamed_answers_delay_nobody_else(keeping_server):
+    with unharmed(keeping_server):
+        slow = [Client(keeping_server.address, receive_buffer=4096) for _ in range(3)]
+        for client in slow:
+            client.send(request_bytes("/closing-endless"))
+            client.sock.recv(100)
+        for _ in range(10):
+            assert keeping_server.request("/ok").body == b"ok"
+        for client in slow:
+            client.sock.close()
+
+
 @differs("has no such setting")
 def test_client_header_timeout_is_a_total(start_kind):
     # A byte now and then must not prolong it: the answer comes although bytes still flow.

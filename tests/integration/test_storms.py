@@ -4,6 +4,7 @@ What is shown each time is what remains: the same workers serve the next client,
 of the past ones, use no CPU and have logged no traceback (`unharmed`).
 """
 
+import json
 import socket
 import struct
 
@@ -16,17 +17,20 @@ SAID = [b"", b"GET /ok HT", b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x
 
 
 def test_10000_clients_that_connect_and_reset(kind_server):
+    mark = kind_server.log_mark()
     with unharmed(kind_server):
         for number in range(10_000):
             with socket.create_connection(kind_server.address) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 if number % 5 == 0:
                     sock.send(SAID[number // 5 % len(SAID)])
+    assert kind_server.log_text(mark) == ""
 
 
 @pytest.mark.parametrize("end", ["reset", "close"])
 @pytest.mark.parametrize("target", ["/big-item", "/big-generator", "/closing-endless"])
 def test_clients_that_leave_in_the_middle_of_an_answer(kind_server, target, end):
+    kind_server.request("/events")
     with unharmed(kind_server):
         for _ in range(40):  # one by one: a streamed answer holds a sync worker
             client = kind_server.connect().send(request_bytes(target))
@@ -35,6 +39,8 @@ def test_clients_that_leave_in_the_middle_of_an_answer(kind_server, target, end)
                 client.reset()
             else:
                 client.sock.close()
+    closed = json.loads(kind_server.request("/events").body)
+    assert closed == ["closed"] * 40 * (target == "/closing-endless")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from tls_helpers import client_context, make_files
 
 simple_websocket = pytest.importorskip("simple_websocket")
 
@@ -51,6 +52,24 @@ def test_messages_of_several_clients(server):
         client.send("enough")
         with pytest.raises(simple_websocket.ConnectionClosed):
             client.receive(timeout=30)
+    assert "Traceback" not in server.log_text()
+
+
+def test_messages_over_tls(start_server, tmp_path):
+    args = [*make_files(tmp_path / "tls").args(), "--threads", "2"]
+    server = start_server("site_sock:app", *args, files={"site_sock.py": APP})
+    url = server.url.replace("http", "wss", 1) + "/echo"
+    for _ in range(3):  # more than there are threads
+        client = simple_websocket.Client(url, ssl_context=client_context())
+        for size in (1, 200, 3000):  # the library cannot read more than 4096 bytes of a record
+            client.send("x" * size)
+            assert client.receive(timeout=30) == "x" * size
+        client.send("enough")
+        with pytest.raises(simple_websocket.ConnectionClosed):
+            client.receive(timeout=30)
+        client.thread.join(30)
+        client.sock.close()
+    assert server.request(tls=client_context()).body == b"hello"
     assert "Traceback" not in server.log_text()
 
 

@@ -180,8 +180,8 @@ def test_names_of_the_default_logger(uri):
     [
         ({"worker_class": "asgi"}, r"worker_class = 'asgi': this version of cyserve does not"),
         (
-            {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
-            r"does not have the worker class gevent yet; it has sync",
+            {"worker_class": "gunicorn.workers.gasgi.ASGIWorker"},
+            r"does not have the worker class asgi yet; it has sync",
         ),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
         ({"bind": ["h:x"]}, r"bind = 'h:x': 'x' is not a valid port number"),

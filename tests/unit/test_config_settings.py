@@ -23,6 +23,7 @@ NEW = {
     "client_body_timeout": 60,
     "client_header_timeout": 30,
     "client_max_body_size": 0,
+    "request_timeout": 0,
     "send_timeout": 60,
     "ssl_handshake_timeout": 60,
 }

@@ -163,3 +163,81 @@ def test_a_client_that_leaves_is_not_worth_a_warning(peers):
     ((level, text),) = peer.log.lines
     assert level == "debug"
     assert text.startswith("The client left during the TLS handshake: ")
+
+
+# -- behind a PROXY header, which comes in the clear --
+
+PROXY = b"PROXY TCP4 1.2.3.4 5.6.7.8 1111 80\r\n"
+
+
+@pytest.fixture
+def proxied(peers):
+    return peers(proxy_protocol="auto", proxy_allow_ips=["192.0.2.7"])
+
+
+@pytest.mark.parametrize("header", [PROXY, b""])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_header_comes_before_the_handshake(proxied, header, together):
+    connection = proxied.connection
+    proxied.raw.sendall(header)
+    if together:
+        proxied.speak()
+        assert connection.start(100.0) == READ
+    else:
+        assert connection.start(100.0) == READ
+        proxied.speak()
+        assert connection.proceed(101.0) == READ
+    proxied.listen()
+    proxied.speak(GET)
+    assert connection.proceed(102.0) == RUN
+    assert connection.deadline == NEVER
+    assert connection.template["REMOTE_ADDR"] == ("1.2.3.4" if header else "192.0.2.7")
+
+
+@pytest.mark.parametrize("begun", [b"P", b"PROXY", b"\r\n", b"\r\n\r\n\0"])
+def test_nothing_in_the_clear_becomes_part_of_what_is_encrypted(proxied, begun):
+    connection = proxied.connection
+    proxied.raw.sendall(begun)
+    assert connection.start(100.0) == READ
+    proxied.speak()
+    connection.proceed(100.0)
+    assert proxied.raw.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+    assert len(proxied.log.lines) == 1
+
+
+@pytest.mark.parametrize("header", [b"PROXY nothing\r\n", PROXY.replace(b"80", b"99999")])
+def test_a_bad_header_is_answered_in_the_clear(proxied, header):
+    proxied.raw.sendall(header)
+    proxied.connection.start(100.0)
+    assert proxied.raw.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+    assert len(proxied.log.lines) == 1
+
+
+def test_a_header_within_tls_is_no_header(proxied):
+    connection = proxied.connection
+    proxied.speak()
+    assert connection.start(100.0) == READ
+    proxied.listen()
+    proxied.speak(PROXY + GET)
+    connection.proceed(100.0)
+    assert connection.request is None
+    assert connection.template.get("REMOTE_ADDR") != "1.2.3.4"
+    assert len(proxied.log.lines) == 1
+
+
+@pytest.mark.parametrize("begun", [b"", b"PROX", PROXY[:-1], PROXY])
+def test_a_client_that_goes_away_before_the_handshake(proxied, begun):
+    proxied.raw.sendall(begun)
+    proxied.raw.close()
+    step = proxied.connection.start(100.0)
+    while step == READ:
+        step = proxied.connection.proceed(100.0)
+    assert step == CLOSE
+    assert [line for line in proxied.log.lines if line[0] == "warning"] == []
+
+
+def test_a_header_that_does_not_come_in_time(proxied):
+    proxied.raw.sendall(PROXY[:-1])
+    assert proxied.connection.start(100.0) == READ
+    proxied.connection.expire(105.0)
+    assert proxied.raw.recv(1 << 16).startswith(b"HTTP/1.1 408 ")

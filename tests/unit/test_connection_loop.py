@@ -54,6 +54,7 @@ class Worker:
         self.alive = True
         self.leaving = False
         self.timeout = 15
+        self.watch = None
         self.nr = 0
         self.max_requests = 1 << 60
         self.sockets = [Listener()]
