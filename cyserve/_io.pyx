@@ -652,6 +652,9 @@ cdef class OutputBuffer:
         self.drop(self.size)
 
 
+cdef object now = monotonic_ns
+
+
 cdef class Lane:
     """A thread's part of the scoreboard: its request line, how many it began, when the last one.
 
@@ -674,7 +677,7 @@ cdef class Lane:
         memcpy(self.line, PyBytes_AS_STRING(line), size)
         memset(self.line + size, 0, LANE_LINE - size)
         self.numbers[0] += 1
-        self.numbers[1] = monotonic_ns()   # last: it says that the rest is there
+        self.numbers[1] = now()   # last: it says that the rest is there
 
     cpdef void end(self) noexcept:
         """Nothing runs in the lane now."""

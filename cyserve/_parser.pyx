@@ -388,7 +388,7 @@ cdef class RequestHead:
     cpdef bint plain(self) except -1:
         """Whether it is an ordinary HTTP/1.1 request: no open decision, and not HEAD."""
         return (
-            not self.flags and self.method != "HEAD"
+            not self.flags and (len(self.method) != 4 or self.method != "HEAD")
             and (self.version is <tuple> VERSIONS[1] or self.version == <tuple> VERSIONS[1])
         )
 

@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 from cyserve._errors import ParseException
-from cyserve.http.environ import make_environ
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
 from cyserve.http.request import Request
@@ -40,6 +39,7 @@ class Cycle:
         self.end: Callable[[int], None] = worker.slot.end
         self.application: Callable[..., Any] = worker.wsgi
         self.keep_alive = keep_alive
+        self.response = Response
         self.max_requests: int = worker.max_requests
         self.send_timeout: float = cfg.send_timeout or float("inf")
         self.count = itertools.count(worker.nr + 1)
@@ -62,9 +62,10 @@ class Cycle:
         try:
             if self.pre_request is not None:
                 self.pre_request(self.worker, req)
-            resp = Response(req, connection.transport.sock, self.cfg)
+            resp = self.response(req, connection.transport.sock, self.cfg)
             resp.send_timeout = self.send_timeout
-            environ = make_environ(req, resp.early_hints)
+            endpoint = connection.endpoint
+            environ = endpoint.make_environ(req, resp.early_hints)
             worker = self.worker
             worker.nr = number = next(self.count)
             alive = worker.alive

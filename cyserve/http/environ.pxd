@@ -9,6 +9,5 @@ cdef class Endpoint:
     cdef public bint is_unix
     cdef public dict template
 
-
-@cython.locals(connection=Origin, endpoint=Endpoint, environ=dict)
-cpdef dict make_environ(RequestCore req, object early_hints)
+    @cython.locals(connection=Origin, environ=dict)
+    cpdef dict make_environ(self, RequestCore req, object early_hints)

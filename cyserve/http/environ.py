@@ -109,24 +109,22 @@ class Endpoint:
             template.pop("REMOTE_PORT", None)
         return template
 
-
-def make_environ(req: Request, early_hints: Any) -> dict[str, Any]:
-    """The environ of one request; raises ConfigurationProblem if SCRIPT_NAME does not fit."""
-    connection = req.connection
-    endpoint = connection.endpoint
-    environ = req.fill_environ(connection.template)
-    if req.body is not NO_BODY:
-        environ["wsgi.input"] = req.body
-    environ["wsgi.early_hints"] = early_hints
-    if req.forwarded_scheme is not None:
-        environ["wsgi.url_scheme"] = req.forwarded_scheme
-    script_name = req.script_name or endpoint.script_name
-    if script_name:
-        environ["SCRIPT_NAME"] = script_name
-        environ["PATH_INFO"] = path_below(script_name, req.path)
-    if endpoint.is_unix:
-        environ["SERVER_NAME"], environ["SERVER_PORT"] = _name_from_host(environ, endpoint)
-    return environ
+    def make_environ(self, req: Request, early_hints: Any) -> dict[str, Any]:
+        """The environ of one request; raises ConfigurationProblem if SCRIPT_NAME does not fit."""
+        connection = req.connection
+        environ = req.fill_environ(connection.template)
+        if req.body is not NO_BODY:
+            environ["wsgi.input"] = req.body
+        environ["wsgi.early_hints"] = early_hints
+        if req.forwarded_scheme is not None:
+            environ["wsgi.url_scheme"] = req.forwarded_scheme
+        script_name = req.script_name or self.script_name
+        if script_name:
+            environ["SCRIPT_NAME"] = script_name
+            environ["PATH_INFO"] = path_below(script_name, req.path)
+        if self.is_unix:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = _name_from_host(environ, self)
+        return environ
 
 
 def path_below(script_name: str, path: str) -> str:

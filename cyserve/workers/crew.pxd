@@ -8,7 +8,7 @@ from cyserve.workers.connection_loop cimport ConnectionLoop
 from cyserve.workers.turns cimport Turns
 
 cdef class Crew:
-    cdef public object worker, acquire, release, handle
+    cdef public object worker, poller, acquire, release, handle
     cdef public ConnectionLoop loop
     cdef public Turns turns
     cdef public Cycle cycle

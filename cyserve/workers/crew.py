@@ -29,6 +29,7 @@ class Crew:
         self.worker = worker
         self.loop: ConnectionLoop = worker.loop
         self.turns: Turns = worker.turns
+        self.poller: _accel.Poller = worker.poller
         self.cycle: Cycle | None = worker.cycle if plain else None
         self.acquire = lock.acquire
         self.release = lock.release
@@ -40,7 +41,7 @@ class Crew:
         """Run what is ready until nothing is, or until this thread is one too many."""
         loop = self.loop
         turns = self.turns
-        poller: _accel.Poller = loop.poller
+        poller = self.poller
         while not self.stopping:
             connection = loop.next()
             if connection is not None:

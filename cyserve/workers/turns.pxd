@@ -2,7 +2,7 @@
 
 cimport cython
 
-cdef double _IDLE
+cdef double _IDLE, _LONG, _BLOCKED, _PROBE, _TURN
 
 
 cdef class Turns:
@@ -12,6 +12,6 @@ cdef class Turns:
     cdef public double slow, patience
 
     cpdef enter(self, Py_ssize_t thread, double now)
-    @cython.locals(long=bint)
+    @cython.locals(began=double, long=bint)
     cpdef bint leave(self, Py_ssize_t thread, double now) except -1
     cpdef bint must_pause(self, Py_ssize_t thread, double now) except -1

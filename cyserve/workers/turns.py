@@ -37,6 +37,9 @@ PAUSE = 0.00005
 
 _IDLE = float("inf")
 
+# The same under names that are C's in a compiled build, where a public one has to be looked up.
+_LONG, _BLOCKED, _PROBE, _TURN = LONG, BLOCKED, PROBE, TURN
+
 
 class Turns:
     """The roles of the threads of one worker.
@@ -52,7 +55,7 @@ class Turns:
         self.active = 0
         self.contended = False
         self.slow = 0.0  # how many of the last requests were long: 0..1
-        self.patience = BLOCKED  # how long a thread in the application is counted on
+        self.patience = _BLOCKED  # how long a thread in the application is counted on
 
     def join(self) -> int:
         """Room for one more thread; returns its number."""
@@ -109,7 +112,8 @@ class Turns:
 
     def leave(self, thread: int, now: float) -> bool:
         """Its request has ended; True if it took long: help is wanted if others are waiting."""
-        long = now - self.began[thread] >= LONG
+        began = self.began[thread]
+        long = now - began >= _LONG
         self.began[thread] = _IDLE
         self.slow += (long - self.slow) / 8
         if long:
@@ -117,7 +121,7 @@ class Turns:
             self.since[thread] = now
         else:
             self.streak[thread] += 1
-        self.patience = 0.0 if self.slow > 0.5 and not self.contended else BLOCKED
+        self.patience = 0.0 if self.slow > 0.5 and not self.contended else _BLOCKED
         return long and not self.contended and GUARD in self.role
 
     def superfluous(self, thread: int, now: float) -> bool:
@@ -126,14 +130,14 @@ class Turns:
             self.active > 1
             and self.streak[thread] >= STREAK
             and any(
-                role == ACTIVE and other != thread and now - self.began[other] < BLOCKED
+                role == ACTIVE and other != thread and now - self.began[other] < _BLOCKED
                 for other, role in enumerate(self.role)
             )
         )
 
     def must_pause(self, thread: int, now: float) -> bool:
         """Whether `thread`, which has short requests, shall let the others have the GIL."""
-        return self.active > 1 and now - self.since[thread] >= (TURN if self.contended else PROBE)
+        return self.active > 1 and now - self.since[thread] >= (_TURN if self.contended else _PROBE)
 
     def paused(self, thread: int, now: float, contended: bool) -> None:
         """It has done so; contended: and waited long for the GIL."""

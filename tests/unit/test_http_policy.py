@@ -4,7 +4,7 @@ import pytest
 from http_helpers import Peer
 
 from cyserve.http.connection import READ, RUN
-from cyserve.http.environ import make_environ, path_below
+from cyserve.http.environ import path_below
 
 STRANGER = ("192.0.2.7", 4711)
 
@@ -28,7 +28,7 @@ def ask(kernel):
 
 def environ_of(peer):
     assert peer.step == RUN
-    return make_environ(peer.connection.request, None)
+    return peer.endpoint.make_environ(peer.connection.request, None)
 
 
 def test_environ_of_a_plain_request(ask):
@@ -175,7 +175,7 @@ def test_server_name_behind_a_unix_socket(ask, host, name, port):
     peer.endpoint.is_unix = True
     req = peer.connection.request
     req.headers = [("HOST", host)]
-    environ = make_environ(req, None)
+    environ = peer.endpoint.make_environ(req, None)
     assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == (name, port)
     assert environ["REMOTE_ADDR"] == ""
     assert "REMOTE_PORT" not in environ

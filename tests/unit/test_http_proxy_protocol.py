@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from cyserve._errors import InvalidProxyHeader, InvalidProxyLine
 from cyserve.http.connection import CLOSE, READ, RUN
-from cyserve.http.environ import make_environ
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, V1, V2, ProxyHeader, parse, recognise, take
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -368,7 +367,7 @@ def connect(kernel):
 
 
 def client_of(peer):
-    environ = make_environ(peer.connection.request, None)
+    environ = peer.endpoint.make_environ(peer.connection.request, None)
     return environ["REMOTE_ADDR"], environ["REMOTE_PORT"]
 
 
@@ -436,9 +435,9 @@ def test_who_may(connect, address, allowed):
 def test_trust_is_about_the_socket_peer(connect):
     fields = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n"
     peer = connect(TCP4 + fields)
-    assert make_environ(peer.connection.request, None)["wsgi.url_scheme"] == "https"
+    assert peer.endpoint.make_environ(peer.connection.request, None)["wsgi.url_scheme"] == "https"
     peer = connect(TCP4 + fields, forwarded_allow_ips=["1.2.3.4"])
-    assert make_environ(peer.connection.request, None)["wsgi.url_scheme"] == "http"
+    assert peer.endpoint.make_environ(peer.connection.request, None)["wsgi.url_scheme"] == "http"
 
 
 def test_peer_that_has_gone_is_not_reported(connect):

@@ -12,9 +12,12 @@ import math
 import random
 import threading
 from collections import deque
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 
 from cyserve import _pypoll
+from cyserve.workers import crew as compiled_crew
 from cyserve.workers import gthread
 from cyserve.workers.turns import ACTIVE, GUARD, WAIT, Turns
 
@@ -329,6 +332,7 @@ class Client:
         self.pipelined = pipelined
         self.latencies = []
         self.request = self  # what a connection has
+        self.keep = True
         self.step = None
         self.sent = None
         self.by = set()  # threads that have served it
@@ -349,6 +353,18 @@ class Client:
             self.worker.loop.ready.append(self)
         else:
             sim.after(self.think, self.send)
+
+
+def from_source(module):
+    """The module once more, interpreted: where it is compiled it takes no simulated objects."""
+    path = Path(module.__file__).with_name(module.__name__.rpartition(".")[2] + ".py")
+    spec = spec_from_file_location(f"{module.__name__}_from_source", path)
+    made = module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+crew = from_source(compiled_crew)
 
 
 class Loop:
@@ -396,7 +412,6 @@ class Worker(gthread.ThreadWorker):
         self.sim = Simulation()
         self.log = SimpleNamespace(exception=self._failed)
         self.alive = True
-        self.stopping = False
         self.leaving = False
         self.threads_left = 0
         self.lanes = list(range(threads))
@@ -405,6 +420,7 @@ class Worker(gthread.ThreadWorker):
         self.poller = Poller(self.sim)
         self.loop = Loop(self)
         self.lock = Lock(self.sim)
+        self.crew = crew.Crew(self, plain=False)
         self.wanted = Condition(self.lock)
         self.clients = []
         self.running = {}
@@ -458,6 +474,8 @@ def simulate(threads, seconds, clients):
     clock = SimpleNamespace(monotonic=lambda: worker.sim.now, sleep=worker.sim.sleep)
     with contextlib.ExitStack() as stack:
         stack.callback(worker.sim.finish)
+        stack.callback(setattr, crew, "monotonic", crew.monotonic)
+        crew.monotonic = clock.monotonic
         for module in (gthread, _pypoll):
             stack.callback(setattr, module, "time", module.time)
             module.time = clock
