@@ -150,7 +150,7 @@ def aims_table(results: Sequence[dict[str, Any]]) -> list[str]:
         for row in result["rows"]:
             if row["aim"]:
                 others = f"{result['others']:.0%}" if "others" in result else ""
-                what = f"{result['title']}: {row['figure']}"
+                what = f"{result['scenario']}: {row['figure']}"
                 lines.append([what, row["server"], *_verdict(row), others])
     head = ["what", "server", "aim", "measured", "low-high", "reached", "others"]
     return table(head, lines) if lines else []
@@ -192,5 +192,6 @@ def markdown(about: dict[str, str], results: Sequence[dict[str, Any]]) -> str:
     """What was measured where, then one table per scenario."""
     lines = [f"- {name}: {value}" for name, value in about.items()]
     for result in results:
-        lines += ["", f"### {result['title']}", "", *scenario_table(result)]
+        lines += ["", f"### {result['title']} (`{result['scenario']}`)", ""]
+        lines += scenario_table(result)
     return "\n".join(lines) + "\n"

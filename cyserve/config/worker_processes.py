@@ -132,19 +132,24 @@ class RequestTimeout(Seconds):
     desc = """\
         Seconds the application may take for one request; 0 is no limit.
 
-        Works in every worker, also where many requests run at once: only the one that takes too
-        long is ended. Its line, age and stack are logged, and its client gets 504; if a part of
-        the answer has been sent already, the connection is cut instead. Then
-        cyserve.http.overdue.RequestOverdue, a BaseException, is raised in the application. A thread
-        that waits (sleep, lock, database) sees it when the wait is over; the sync worker's wait is
-        interrupted. A request that goes on for 3 more seconds costs the worker: it finishes its
-        other requests within graceful_timeout and is replaced.
+        They run from its call to the last piece of the answer that it hands over. Other requests of
+        the same worker are not touched: only the one that takes too long is ended. Its line, age
+        and stack are logged and its client gets 504; if a part of the answer has been sent already,
+        the connection is cut instead. Then cyserve.http.overdue.RequestOverdue, a BaseException, is
+        raised in the application. What waits in a thread (for a lock, a database) meets it when the
+        wait is over; the sync worker's wait is interrupted. A request that goes on for 3 more
+        seconds costs the worker: it finishes its other requests within graceful_timeout and is
+        replaced.
 
         The application can change the limit of the request at hand:
-        environ["cyserve.set_timeout"](seconds) counts from now, 0 is no limit. Streams and
-        WebSockets want that. Code that does not give up the GIL (a huge pow, a regular expression
-        that backtracks) cannot be interrupted or even noticed before it ends; for that there is
-        timeout.
+        environ["cyserve.set_timeout"](seconds) counts from now, 0 is no limit. Long streams and
+        WebSockets want that.
+
+        Code that keeps the GIL (a huge power, a regular expression that backtracks) or, in the
+        gevent worker, never lets the hub run cannot be ended or noticed before it comes to its end;
+        for that there is timeout. Over TLS a thread that cannot be interrupted costs its client the
+        504: it sees the connection cut after those 3 seconds. The tornado and gevent_pywsgi workers
+        do not have this limit.
         """
 
 

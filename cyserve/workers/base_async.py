@@ -15,7 +15,7 @@ from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.request import Request
 from cyserve.workers.base import Worker
-from cyserve.workers.connection_loop import transport_maker
+from cyserve.workers.connection_loop import RUNNING, WAITING, transport_maker
 
 PIPELINE_BATCH = 16  # requests served from one connection's buffer before the others' turn
 
@@ -97,7 +97,9 @@ class AsyncWorker(Worker):
                 if runs == PIPELINE_BATCH:
                     runs = 0
                     self.breathe()
+                connection.place = RUNNING
                 self.handle_request(address, connection.request, client, connection.address)
+                connection.place = WAITING
                 step = connection.answered(clock())
             else:
                 runs = 0

@@ -314,8 +314,7 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout.
         """
         self.now = time.monotonic()
-        patience = self.graceful_timeout
-        self.stop_at = self.now + max(patience - FAREWELL, patience / 2)
+        self.stop_at = self.now + drain_seconds(self.graceful_timeout)
         self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
@@ -347,7 +346,7 @@ class ConnectionLoop:
     def give_up(self) -> None:
         """The time is over: whoever has begun to send a request is told so."""
         for connection in list(self.connections.values()):
-            if connection.place != RUNNING:
+            if connection.place != RUNNING and connection.place != LOST:
                 connection.dismiss(self.now)
                 self._close(connection)
         self.ready.clear()
@@ -410,6 +409,14 @@ def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], Plain
 
     ragged = bool(worker.cfg.suppress_ragged_eofs)
     return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
+
+
+def drain_seconds(patience: float) -> float:
+    """How long a worker may drain, for it to have the last word with its clients.
+
+    patience: seconds after which the master kills it.
+    """
+    return max(patience - FAREWELL, patience / 2)
 
 
 def empty(fd: int) -> None:

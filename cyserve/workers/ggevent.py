@@ -24,18 +24,21 @@ except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
 from cyserve.http.connection import READ, Connection
-from cyserve.http.overdue import RequestOverdue
 from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
     ACCEPT_BATCH,
     COMPLAIN_SECONDS,
+    LOST,
     NO_RESOURCES,
     ROOM,
+    RUNNING,
     STOP_SECONDS,
     TICK,
+    drain_seconds,
     empty,
 )
+from cyserve.workers.greenlet_interrupts import GreenletInterrupter
 from cyserve.workers.hub import HubWait, accept, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
@@ -89,6 +92,8 @@ class GeventWorker(AsyncWorker):
         return gevent.Timeout(self.cfg.keepalive, False)
 
     def interrupter(self) -> Any:
+        if self.server_class is not None:
+            return None  # its requests do not go through our cycle
         return GreenletInterrupter()
 
     # -- signals: what may block must not run in the hub, where most of them arrive --
@@ -153,7 +158,7 @@ class GeventWorker(AsyncWorker):
 
         Connections without a request are closed soon, all others after graceful_timeout.
         """
-        end = time.monotonic() + self.cfg.graceful_timeout
+        end = time.monotonic() + drain_seconds(self.cfg.graceful_timeout)
         self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:
@@ -164,13 +169,20 @@ class GeventWorker(AsyncWorker):
                 self._accept(listener)
             listener.close()
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
-        while self.greenlets and time.monotonic() < end:
+        while self._unfinished() and time.monotonic() < end:
             now = time.monotonic()
             for connection in self.connections:
                 if connection.idle_since <= now:
                     self._hurry(connection, silent_end)
             self.watch_over(len(self.greenlets), STOP_TICK)
+        for connection in self.connections:
+            if connection.place != RUNNING:
+                connection.dismiss(time.monotonic())
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
+
+    def _unfinished(self) -> bool:
+        lost = sum(connection.place == LOST for connection in self.connections)
+        return len(self.greenlets) > lost
 
     # -- connections --
 
@@ -245,39 +257,6 @@ class GeventWorker(AsyncWorker):
 
     def breathe(self) -> None:
         gevent.sleep(0)
-
-
-class GreenletInterrupter:
-    """Greenlets: an exception is thrown where the greenlet waits (see `interrupts.Interrupter`).
-
-    One that never waits is the master's affair (`timeout`): nobody else gets a turn.
-    """
-
-    parallel = False
-
-    def __init__(self) -> None:
-        self._thrown: dict[Any, Any] = {}
-
-    def current(self) -> Any:
-        return gevent.getcurrent()
-
-    def describe(self, runner: Any) -> str:
-        return f"greenlet:{getattr(runner, 'name', runner)}"
-
-    def frame(self, runner: Any) -> FrameType | None:
-        frame: FrameType | None = runner.gr_frame
-        return frame
-
-    def alone(self, runner: Any) -> bool:
-        return False
-
-    def interrupt(self, runner: Any) -> None:
-        self._thrown[runner] = get_hub().loop.run_callback(runner.throw, RequestOverdue)
-
-    def withdraw(self, runner: Any) -> None:
-        thrown = self._thrown.pop(runner, None)
-        if thrown is not None:
-            thrown.stop()
 
 
 def _cooperative(sock: Any) -> Any:

@@ -176,6 +176,8 @@ class ThreadWorker(Worker):
             if role == PARK:
                 self.wanted.wait()
                 continue
+            if role == WAIT and (loop.ready or loop.arrivals):
+                return True  # left behind by one that is held up
             found: list[int] = []
             called = False
             lock.release()
@@ -183,7 +185,7 @@ class ThreadWorker(Worker):
                 if role == WAIT:
                     found = poller.wait(_FOREVER)
                 else:
-                    called = poller.watch(NAP)
+                    called = poller.watch(NAP if turns.patience else 0.0)
             finally:
                 lock.acquire()
             turns.contended = poller.contended
@@ -201,7 +203,6 @@ class ThreadWorker(Worker):
             connection = loop.next()
             if connection is not None:
                 connection.lane = thread
-                poller.progress += 1
                 poller.waiting = len(loop.ready) + len(loop.arrivals)
                 turns.enter(thread, loop.now)
                 lock.release()
@@ -214,8 +215,7 @@ class ThreadWorker(Worker):
                 if not self.alive:  # its last one: the main thread shall know
                     _write(self.PIPE[1])
                 poller.waiting = len(loop.ready) + len(loop.arrivals)
-                long = turns.leave(thread, loop.now)
-                if loop.ready and turns.wants_help(long):
+                if turns.leave(thread, loop.now) and loop.ready:
                     poller.called = True
                 if turns.superfluous(thread, loop.now):
                     return
@@ -225,7 +225,7 @@ class ThreadWorker(Worker):
                 lock.release()
                 poller.pause(PAUSE)
                 lock.acquire()
-                turns.contended = poller.contended
+                turns.paused(thread, time.monotonic(), poller.contended)
         poller.waiting = 0  # else the guard would see what is no longer there
 
     def handle(self, conn: Connection) -> None:

@@ -69,6 +69,9 @@ class TornadoWorker(Worker):
         self.stopping = False
         super().init_process()
 
+    def interrupter(self) -> Any:
+        return None  # requests do not go through our cycle
+
     def run(self) -> None:
         app = self.wsgi
         if not isinstance(app, httputil.HTTPServerConnectionDelegate):

@@ -283,14 +283,14 @@ def client_hello():
 @pytest.mark.parametrize("said", ["nothing", "half", "hello"])
 def test_200_unfinished_handshakes_delay_nobody(server, said):
     hello = {"nothing": b"", "half": client_hello()[:50], "hello": client_hello()}[said]
-    before = open_sockets(server.worker_pids()[0])
+    (worker,) = server.worker_pids()
     with contextlib.ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(Client(server.address)).send(hello)
         for _ in range(10):
             assert tell(server.address)["scheme"] == "https"
-        assert open_sockets(server.worker_pids()[0]) > 200
-    wait_for(lambda: open_sockets(server.worker_pids()[0]) <= before, "the end of all connections")
+        assert open_sockets(worker) >= 200  # they are all there still
+    wait_for(lambda: open_sockets(worker) < 100, "the end of their connections")
     assert "Traceback" not in server.log_text()
 
 

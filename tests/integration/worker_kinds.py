@@ -20,6 +20,7 @@ from http_client import request_bytes
 WORKERS: dict[str, tuple[str, ...]] = {
     "sync": ("-k", "sync"),
     "gthread": ("-k", "gthread", "--threads", "4"),
+    "gevent": ("-k", "gevent"),
 }
 #: Kinds that serve several requests on a connection.
 KEEPING = [kind for kind in WORKERS if kind != "sync"]

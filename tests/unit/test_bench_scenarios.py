@@ -133,9 +133,9 @@ class TestSheet:
         sheet.refuse("c", "c ended at once:\nTraceback\nErrno 1")
         result = {**sheet.result(), "others": 0.2}
         lines = [" ".join(line.split()) for line in figures.aims_table([result])]
-        assert "| a scenario: to b | a | ≤ 1 | 2.00 | 2.00-2.40 | **no** | 20% |" in lines
-        assert "| a scenario: CPU | b | ≤ 5 | 5.00 µs | 5.00-20.0 | yes | 20% |" in lines
-        assert "| a scenario: CPU | c | ≤ 1 | | | not measured | 20% |" in lines
+        assert "| s: to b | a | ≤ 1 | 2.00 | 2.00-2.40 | **no** | 20% |" in lines
+        assert "| s: CPU | b | ≤ 5 | 5.00 µs | 5.00-20.0 | yes | 20% |" in lines
+        assert "| s: CPU | c | ≤ 1 | | | not measured | 20% |" in lines
         text = figures.markdown({"machine": "m"}, [result])
         lines = [" ".join(line.split()) for line in text.splitlines()]
         assert "| server | CPU µs | to b |" in lines
@@ -228,7 +228,7 @@ class TestCommandLine:
         parts = load.render({"scenarios": scenarios})
         assert list(parts) == ["aims", "scenarios"]
         assert "not measured" in parts["aims"]
-        assert "### a scenario" in parts["scenarios"]
+        assert "### a scenario (`s`)" in parts["scenarios"]
         known = {
             "about": {"machine": "m"},
             "base": "a",
