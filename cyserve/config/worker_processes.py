@@ -148,8 +148,8 @@ class RequestTimeout(Seconds):
         Code that keeps the GIL (a huge power, a regular expression that backtracks) or, in the
         gevent worker, never lets the hub run cannot be ended or noticed before it comes to its end;
         for that there is timeout. Over TLS a thread that cannot be interrupted costs its client the
-        504: it sees the connection cut after those 3 seconds. The tornado and gevent_pywsgi workers
-        do not have this limit.
+        504: it sees the connection cut after those 3 seconds. In the sync worker it has to be less
+        than timeout. The tornado and gevent_pywsgi workers do not have this limit.
         """
 
 

@@ -160,6 +160,12 @@ class Worker:
         Called by any thread. A worker whose poller looks at it meanwhile has to leave it out.
         """
 
+    def lose(self, connection: Any) -> None:
+        """The request that it runs goes on although it was interrupted; the worker is to stop.
+
+        Called by any thread. It does not hold up the end if its `place` is `connection_loop.LOST`.
+        """
+
     def init_signals(self) -> None:
         """Install the worker's handlers; every signal also writes a byte to `PIPE`."""
         for sig in self.SIGNALS:

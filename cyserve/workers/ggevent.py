@@ -96,6 +96,9 @@ class GeventWorker(AsyncWorker):
             return None  # its requests do not go through our cycle
         return GreenletInterrupter()
 
+    def lose(self, connection: Connection) -> None:
+        connection.place = LOST
+
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:

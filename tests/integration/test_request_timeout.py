@@ -110,6 +110,18 @@ def test_a_thread_that_stays_in_a_system_call_costs_the_worker_but_no_other_requ
     assert pid_of(server.request("/fast")) != pid
 
 
+def test_requests_that_wait_behind_stuck_threads_are_served(start):
+    server = start("gthread")
+    stuck = [server.connect().send(request_bytes("/sleep/60")) for _ in range(4)]
+    for client in stuck:
+        with client:
+            assert client.read_response().status == 504
+    begun = time.monotonic()  # now all four threads sleep, and nobody knows yet for how long
+    pids = [pid_of(server.request("/fast")) for _ in range(2)]
+    assert time.monotonic() - begun < 10
+    assert len(pids) == 2
+
+
 def test_an_application_that_swallows_the_exception_costs_the_worker(start, kind):
     server = start(kind)
     (pid,) = server.worker_pids()
