@@ -31,6 +31,10 @@ cdef extern from *:
         return (double) at.tv_sec + (double) at.tv_nsec * 1e-9;
     }
 
+    static void count(int *number, int change) {
+        __atomic_fetch_add(number, change, __ATOMIC_RELAXED);
+    }
+
     static void nap_for(double seconds) {
         struct timespec rest;
         rest.tv_sec = (time_t) seconds;
@@ -53,6 +57,7 @@ cdef extern from *:
     int poll(pollfd *fds, unsigned long nfds, int timeout) nogil
     int close(int fd)
     double clock_now() nogil
+    void count(int *number, int change) nogil
     void nap_for(double seconds) nogil
     int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
     uint32_t EPOLLIN, EPOLLEXCLUSIVE
@@ -81,7 +86,8 @@ cdef class Poller:
     cdef public int waiting             # connections taken from here and not yet looked at
     cdef public int active              # threads that are at work
     cdef public bint called             # whoever is on guard is wanted
-    cdef readonly bint contended        # the last thread to come back waited long for the GIL
+    cdef readonly int coming            # threads that are back and wait for the GIL
+    cdef readonly bint contended        # the last one waited long
 
     def __cinit__(self):
         self.fd = epoll_create1(EPOLL_CLOEXEC)
@@ -99,6 +105,16 @@ cdef class Poller:
         if epoll_ctl(self.fd, operation, fd, &event) < 0:
             PyErr_SetFromErrno(OSError)
         return 0
+
+    cdef double come_back(self) noexcept nogil:
+        """The GIL is wanted again; returns since when."""
+        count(&self.coming, 1)
+        return clock_now()
+
+    cdef void come_in(self, double since) noexcept:
+        """The GIL is there."""
+        count(&self.coming, -1)
+        self.contended = clock_now() - since > LONG_WAIT
 
     def register(self, int fd, int interest) -> None:
         """Watch a descriptor. Raises OSError as epoll_ctl(2) does."""
@@ -143,8 +159,8 @@ cdef class Poller:
         with nogil:
             number = epoll_wait(self.fd, events, BATCH, timeout)
             failed = errno
-            back = clock_now()
-        self.contended = clock_now() - back > LONG_WAIT
+            back = self.come_back()
+        self.come_in(back)
         if number < 0:
             if failed != EINTR:
                 errno_to_exception(failed)
@@ -155,39 +171,43 @@ cdef class Poller:
     def watch(self, double nap) -> bool:
         """Stand guard: return when something is ready and nobody gets anything done.
 
-        nap: seconds that the active threads are given at first; they get more while they cope.
+        nap: seconds that the active threads are given at first; they get more while they cope, or
+        while one of them is on its way here. 0: none, unless they were idle.
         True: help is wanted. False: look at the state of things and come back.
         """
         cdef pollfd ready
         cdef unsigned long seen = 0
-        cdef double rest = nap, back
-        cdef bint wanted = False
+        cdef double rest = nap if nap > 0 else LONGEST_NAP, back
+        cdef bint hurry, wanted = False
         ready.fd = self.fd
         ready.events = POLLIN
         with nogil:
             while True:
+                hurry = self.active and nap <= 0
                 if not self.waiting and poll(&ready, 1, LOOK if self.active else -1) <= 0:
                     break
                 seen = self.progress
-                nap_for(rest)
-                if self.called or seen == self.progress:
-                    wanted = self.called or self.waiting or poll(&ready, 1, 0) > 0
-                    if wanted:
-                        break
-                    rest = nap
-                else:
+                if self.coming or not hurry:
+                    hurry = False
+                    nap_for(rest)
+                if self.coming or not (hurry or self.called or seen == self.progress):
                     rest = min(2 * rest, LONGEST_NAP)
-            back = clock_now()
-        self.contended = clock_now() - back > LONG_WAIT
-        return wanted and (self.called or seen == self.progress)
+                elif hurry or self.called or self.waiting or poll(&ready, 1, 0) > 0:
+                    wanted = True
+                    break
+                else:
+                    rest = nap if nap > 0 else LONGEST_NAP
+            back = self.come_back()
+        self.come_in(back)
+        return wanted
 
     def pause(self, double seconds) -> None:
         """Let another thread have the GIL, if one wants it."""
         cdef double back
         with nogil:
             nap_for(seconds)
-            back = clock_now()
-        self.contended = clock_now() - back > LONG_WAIT
+            back = self.come_back()
+        self.come_in(back)
 
     def close(self) -> None:
         """Give the descriptor back. Nobody may be waiting."""

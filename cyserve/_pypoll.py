@@ -71,7 +71,9 @@ class Poller:
         self.waiting = 0  # connections taken from here and not yet looked at
         self.active = 0  # threads that are at work
         self.called = False  # whoever is on guard is wanted
-        self.contended = False  # nobody can tell here how long a thread waited for the GIL
+        # Nobody can tell here who waits for the GIL, and for how long.
+        self.coming = 0
+        self.contended = False
 
     def register(self, fd: int, interest: int) -> None:
         """Watch a descriptor. Raises OSError as epoll_ctl(2) does."""
@@ -111,21 +113,25 @@ class Poller:
     def watch(self, nap: float) -> bool:
         """Stand guard: return when something is ready and nobody gets anything done.
 
-        nap: seconds that the active threads are given at first; they get more while they cope.
+        nap: seconds that the active threads are given at first; they get more while they cope, or
+        while one of them is on its way here. 0: none, unless they were idle.
         True: help is wanted. False: look at the state of things and come back.
         """
-        rest = nap
+        rest = nap or _LONGEST_NAP
         while True:
+            hurry = self.active and not nap
             if not self.waiting and not self._readable(_LOOK if self.active else None):
                 return False
             seen = self.progress
-            time.sleep(rest)
-            if self.called or seen == self.progress:
-                if self.called or self.waiting or self._readable(0):
-                    return True
-                rest = nap
-            else:
+            if self.coming or not hurry:
+                hurry = False
+                time.sleep(rest)
+            if self.coming or not (hurry or self.called or seen == self.progress):
                 rest = min(2 * rest, _LONGEST_NAP)
+            elif hurry or self.called or self.waiting or self._readable(0):
+                return True
+            else:
+                rest = nap or _LONGEST_NAP
 
     def _readable(self, seconds: float | None) -> bool:
         """Whether something is ready, within that time; takes nothing."""

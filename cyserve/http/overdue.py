@@ -86,16 +86,16 @@ class Seizure:
             resp.req.body.failed = True
 
     def _exchange(self) -> bool:
-        """Put a dead socket in the place of the client's, atomically; False: no descriptor left."""
+        """Put a dead socket in the place of the client's, atomically; False if that fails."""
         sock = self.transport.sock
         try:
-            dead = _dead_socket()
+            dead = _dead_end()
             fd = os.dup(sock.fileno())
+            self._client = socket.socket(sock.family, sock.type, sock.proto, fileno=fd)
+            self._client.setblocking(False)
+            os.dup2(dead, sock.fileno(), inheritable=False)
         except OSError:
             return False
-        self._client = socket.socket(sock.family, sock.type, sock.proto, fileno=fd)
-        self._client.setblocking(False)
-        os.dup2(dead.fileno(), sock.fileno(), inheritable=False)
         return True
 
     def _answer(self) -> None:
@@ -112,9 +112,9 @@ class Seizure:
 
 
 @cache
-def _dead_socket() -> socket.socket:
-    """A socket whose other end is closed: reading meets the end, writing EPIPE."""
+def _dead_end() -> int:
+    """A socket whose other end is closed: reading meets the end, writing EPIPE. Its descriptor."""
     ours, other = socket.socketpair()
     other.close()
     ours.setblocking(False)
-    return ours
+    return ours.detach()

@@ -59,7 +59,7 @@ class TLSTransport(PlainTransport):
     `sock` becomes an ssl.SSLSocket. Raises OSError (ssl.SSLError is one) if the client has gone.
     """
 
-    __slots__ = ("_begun", "_lent", "_open", "handshaking")
+    __slots__ = ("_begun", "_lent", "_open")
 
     secure = True
 
@@ -78,7 +78,6 @@ class TLSTransport(PlainTransport):
         if isinstance(wrapped, TLSSocket):
             wrapped.transport = self
         self.fill = self._fill
-        self.handshaking = True
         self._open = False  # from the handshake to our close_notify
         self._lent = False  # the socket blocks, for the application's sake
         self._begun = b""  # given to OpenSSL, which has not sent all of it
@@ -102,7 +101,6 @@ class TLSTransport(PlainTransport):
             if exc.reason in _PLAIN:
                 raise PlainHTTPRequest() from None
             raise
-        self.handshaking = False
         self._open = True
         return 0
 
@@ -191,8 +189,8 @@ class TLSTransport(PlainTransport):
                 output.write(data)
                 if not file.count:
                     output.write(file.tail)
-                    os.close(file.fd)
                     self.file = None
+                    os.close(file.fd)
                     return self._send_output()
             if self._send_output():
                 break

@@ -202,9 +202,9 @@ class PlainTransport:
         """Forget everything that waits to be sent."""
         self.output.clear()
         self.waiting = 0
-        if self.file is not None:
-            os.close(self.file.fd)
-            self.file = None
+        file, self.file = self.file, None  # first: the thread may be interrupted anywhere
+        if file is not None:
+            os.close(file.fd)
 
     def shutdown_write(self) -> None:
         """Send the end of our stream; the client may still be sending."""

@@ -132,17 +132,24 @@ class Worker:
         self.notify()
         self.slot.state = READY
         if self.cfg.request_timeout:
-            from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on
-
-            self.watch = RequestWatch(self, self.interrupter()).start()
+            self._start_watch()
         self.run()
 
     def load_wsgi(self) -> None:
         """Load the application; whatever it raises ends the worker."""
         self.wsgi = self.app.wsgi()
 
+    def _start_watch(self) -> None:
+        from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on
+
+        interrupter = self.interrupter()
+        if interrupter is None:
+            self.log.warning("request_timeout has no effect in a %s", type(self).__name__)
+        else:
+            self.watch = RequestWatch(self, interrupter).start()
+
     def interrupter(self) -> Any:
-        """How this kind of worker interrupts a request (`interrupts.Interrupter`)."""
+        """How requests are interrupted (`interrupts.Interrupter`); None if they cannot be."""
         from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
 
         return ThreadInterrupter()
@@ -151,6 +158,12 @@ class Worker:
         """The request that this connection runs is overdue: its descriptor will be exchanged.
 
         Called by any thread. A worker whose poller looks at it meanwhile has to leave it out.
+        """
+
+    def lose(self, connection: Any) -> None:
+        """The request that it runs goes on although it was interrupted; the worker is to stop.
+
+        Called by any thread. It does not hold up the end if its `place` is `connection_loop.LOST`.
         """
 
     def init_signals(self) -> None:

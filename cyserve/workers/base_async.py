@@ -14,8 +14,8 @@ from cyserve.http.connection import RUN, Connection, Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.request import Request
-from cyserve.http.transport import PlainTransport
 from cyserve.workers.base import Worker
+from cyserve.workers.connection_loop import RUNNING, WAITING, transport_maker
 
 PIPELINE_BATCH = 16  # requests served from one connection's buffer before the others' turn
 
@@ -43,6 +43,7 @@ class AsyncWorker(Worker):
             self.wsgi = self._asking(self.wsgi)
         self.cycle = Cycle(self, keep_alive=self.cfg.keepalive > 0)
         self.connections: dict[Connection, Any] = {}  # and what each waits with
+        self.make_transport = transport_maker(self, None)  # each gets a waiter of its own
 
     def timeout_ctx(self) -> Any:
         """A context manager that leaves its block after `keepalive` seconds; for subclasses."""
@@ -55,8 +56,8 @@ class AsyncWorker(Worker):
         """
         return respiter is ALREADY_HANDLED
 
-    def new_wait(self, client: Any) -> Any:
-        """What the current greenlet waits with for this client (see `hub.HubWait`)."""
+    def new_wait(self, fd: int) -> Any:
+        """What the current greenlet waits with for this descriptor (see `hub.HubWait`)."""
         raise NotImplementedError()
 
     def breathe(self) -> None:
@@ -65,10 +66,14 @@ class AsyncWorker(Worker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end. client: its socket, in non-blocking mode."""
-        wait = self.new_wait(client)
-        transport = PlainTransport(client, wait)
-        if hasattr(client, "transport"):  # it wants to know whom to tell when it is closed
-            client.transport = transport
+        try:
+            transport = self.make_transport(client)
+        except OSError:  # it has gone already
+            client.close()
+            return
+        transport.waiter = wait = self.new_wait(transport.fd)
+        if hasattr(transport.sock, "transport"):  # it wants to know whom to tell when it is closed
+            transport.sock.transport = transport
         connection = Connection(transport, addr, self.endpoints[listener], self.context)
         self.connections[connection] = wait
         try:
@@ -92,7 +97,9 @@ class AsyncWorker(Worker):
                 if runs == PIPELINE_BATCH:
                     runs = 0
                     self.breathe()
+                connection.place = RUNNING
                 self.handle_request(address, connection.request, client, connection.address)
+                connection.place = WAITING
                 step = connection.answered(clock())
             else:
                 runs = 0

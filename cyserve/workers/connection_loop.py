@@ -39,7 +39,7 @@ READY = 1  # in `ready`: something has come, or its next request is in its buffe
 RUNNING = 2  # with a thread that runs its request
 LOST = 3  # with a thread that does not come back (request_timeout)
 
-_NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ConnectionLoop:
@@ -273,7 +273,7 @@ class ConnectionLoop:
             try:
                 accepted = accept(endpoint.listener.sock)
             except OSError as exc:
-                if exc.errno not in _NO_RESOURCES:
+                if exc.errno not in NO_RESOURCES:
                     raise
                 if self.now >= self.next_complaint:
                     self.next_complaint = self.now + COMPLAIN_SECONDS
@@ -314,8 +314,7 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout.
         """
         self.now = time.monotonic()
-        patience = self.graceful_timeout
-        self.stop_at = self.now + max(patience - FAREWELL, patience / 2)
+        self.stop_at = self.now + drain_seconds(self.graceful_timeout)
         self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
@@ -347,7 +346,7 @@ class ConnectionLoop:
     def give_up(self) -> None:
         """The time is over: whoever has begun to send a request is told so."""
         for connection in list(self.connections.values()):
-            if connection.place != RUNNING:
+            if connection.place != RUNNING and connection.place != LOST:
                 connection.dismiss(self.now)
                 self._close(connection)
         self.ready.clear()
@@ -397,10 +396,11 @@ def _somebody_waits(listener: int) -> bool:
     return bool(poll.poll(0))
 
 
-def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], PlainTransport]:
+def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], PlainTransport]:
     """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
 
-    It raises OSError if the client has gone.
+    waiter: a `Waiter`, or None if each transport is given one of its own. The function raises
+    OSError if the client has gone.
     """
     certificates: Certificates | None = worker.certificates
     if certificates is None:
@@ -409,6 +409,14 @@ def transport_maker(worker: Any, waiter: Waiter) -> Callable[[socket.socket], Pl
 
     ragged = bool(worker.cfg.suppress_ragged_eofs)
     return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
+
+
+def drain_seconds(patience: float) -> float:
+    """How long a worker may drain, for it to have the last word with its clients.
+
+    patience: seconds after which the master kills it.
+    """
+    return max(patience - FAREWELL, patience / 2)
 
 
 def empty(fd: int) -> None:

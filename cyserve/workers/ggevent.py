@@ -1,8 +1,8 @@
-"""The gevent workers: greenlets instead of threads, in a process whose modules are patched.
+"""The gevent worker: greenlets instead of threads, in a process whose modules are patched.
 
-`GeventWorker` runs each connection of the shared engine in a greenlet; `GeventPyWSGIWorker` runs
-gevent's own WSGI server, for those who build on it (WebSocket handlers). Modules are patched in
-the worker's process, before the application is loaded: nothing here may start the hub earlier.
+`GeventWorker` runs each connection of the shared engine in a greenlet. `GeventPyWSGIWorker`, which
+runs gevent's own WSGI server, is found here and lives in `gpywsgi`. Modules are patched in the
+worker's process, before the application is loaded: nothing here may start the hub earlier.
 """
 
 from __future__ import annotations
@@ -29,18 +29,25 @@ from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
     ACCEPT_BATCH,
     COMPLAIN_SECONDS,
+    LOST,
+    NO_RESOURCES,
     ROOM,
+    RUNNING,
     STOP_SECONDS,
     TICK,
+    drain_seconds,
     empty,
 )
-from cyserve.workers.gpywsgi import KILL_SECONDS, STOP_TICK, PyWSGIHandler, PyWSGIServer, Servers
+from cyserve.workers.greenlet_interrupts import GreenletInterrupter
 from cyserve.workers.hub import HubWait, accept, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher, not {gevent.__version__}")
 
-__all__ = ("GeventPyWSGIWorker", "GeventWorker", "PyWSGIHandler", "PyWSGIServer")
+STOP_TICK = 0.1  # seconds between looks at what still runs when the worker stops
+KILL_SECONDS = 1.0  # for greenlets to die when graceful_timeout is over
+
+_PYWSGI = {"GeventPyWSGIWorker", "PyWSGIHandler", "PyWSGIServer"}
 
 
 class ConnectionGreenlet(gevent.Greenlet):
@@ -55,6 +62,8 @@ class GeventWorker(AsyncWorker):
     server_class: a server of gevent's (`gevent.pywsgi.WSGIServer`) to run instead of the engine of
     this package; wsgi_handler: its handler class.
     """
+
+    serves_tls = True
 
     server_class: Any = None
     wsgi_handler: Any = None
@@ -82,6 +91,14 @@ class GeventWorker(AsyncWorker):
     def timeout_ctx(self) -> Any:
         return gevent.Timeout(self.cfg.keepalive, False)
 
+    def interrupter(self) -> Any:
+        if self.server_class is not None:
+            return None  # its requests do not go through our cycle
+        return GreenletInterrupter()
+
+    def lose(self, connection: Connection) -> None:
+        connection.place = LOST
+
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
@@ -105,12 +122,19 @@ class GeventWorker(AsyncWorker):
         woken = get_hub().loop.io(self.PIPE[0], READ)
         woken.start(self._woken)
         if self.server_class is not None:
+            from cyserve.workers.gpywsgi import Servers  # noqa: PLC0415 - as in __getattr__
+
             Servers(self).run()
             return
         self.prepare()
         acceptors = [gevent.spawn(self._accept_from, listener) for listener in self.sockets]
+        for acceptor in acceptors:
+            acceptor.rawlink(lambda _: self.bell.set())
         while self.alive:
             self.watch_over(len(self.greenlets), self.tick)
+            for acceptor in acceptors:
+                if acceptor.dead:
+                    acceptor.get()  # raises what it died of
         self._drain(acceptors)
 
     def watch_over(self, connections: int, seconds: float) -> None:
@@ -121,6 +145,8 @@ class GeventWorker(AsyncWorker):
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
             return
+        if self.certificates is not None:
+            self.certificates.refresh()
         expire_overdue(self.waits)
         self.bell.wait(seconds)
         self.bell.clear()
@@ -135,7 +161,7 @@ class GeventWorker(AsyncWorker):
 
         Connections without a request are closed soon, all others after graceful_timeout.
         """
-        end = time.monotonic() + self.cfg.graceful_timeout
+        end = time.monotonic() + drain_seconds(self.cfg.graceful_timeout)
         self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:
@@ -146,13 +172,20 @@ class GeventWorker(AsyncWorker):
                 self._accept(listener)
             listener.close()
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
-        while self.greenlets and time.monotonic() < end:
+        while self._unfinished() and time.monotonic() < end:
             now = time.monotonic()
             for connection in self.connections:
                 if connection.idle_since <= now:
                     self._hurry(connection, silent_end)
             self.watch_over(len(self.greenlets), STOP_TICK)
+        for connection in self.connections:
+            if connection.place != RUNNING:
+                connection.dismiss(time.monotonic())
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
+
+    def _unfinished(self) -> bool:
+        lost = sum(connection.place == LOST for connection in self.connections)
+        return len(self.greenlets) > lost
 
     # -- connections --
 
@@ -172,6 +205,8 @@ class GeventWorker(AsyncWorker):
                     if self._full() or not self._accept(listener):
                         break
             except OSError as exc:
+                if exc.errno not in NO_RESOURCES:
+                    raise
                 if time.monotonic() >= next_complaint:
                     next_complaint = time.monotonic() + COMPLAIN_SECONDS
                     self.log.error("Cannot accept connections for now: %s", exc)
@@ -220,18 +255,11 @@ class GeventWorker(AsyncWorker):
             if not self.alive:
                 self.bell.set()
 
-    def new_wait(self, client: Any) -> HubWait:
-        return HubWait(client.fileno(), self.waits)
+    def new_wait(self, fd: int) -> HubWait:
+        return HubWait(fd, self.waits)
 
     def breathe(self) -> None:
         gevent.sleep(0)
-
-
-class GeventPyWSGIWorker(GeventWorker):
-    """Runs gevent's own WSGI server: its parser, its limits, our life and our access log."""
-
-    server_class = PyWSGIServer
-    wsgi_handler = PyWSGIHandler
 
 
 def _cooperative(sock: Any) -> Any:
@@ -248,3 +276,12 @@ def _off_the_hub(handler: Callable[..., None], sig: int, frame: FrameType | None
         gevent.spawn(handler, sig, frame)
     else:
         handler(sig, frame)
+
+
+def __getattr__(name: str) -> Any:
+    """gevent.pywsgi is loaded for those who use it: it loads `ssl`, the master too."""
+    if name not in _PYWSGI:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cyserve.workers import gpywsgi  # noqa: PLC0415 - see above
+
+    return getattr(gpywsgi, name)

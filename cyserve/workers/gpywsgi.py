@@ -1,7 +1,7 @@
-"""gevent's own WSGI server under our worker: its handler signs and logs as gunicorn's does.
+"""gevent's own WSGI server as a worker: its handler signs and logs as gunicorn's does.
 
 None of our engine is used: parser, limits and responses are gevent.pywsgi's, and settings and hooks
-about requests do not hold. The names are those that users subclass; keep them.
+about requests do not hold. The names are those that users subclass and find in `ggevent`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from cyserve import SERVER_SOFTWARE
 from cyserve.http.environ import Endpoint
 from cyserve.scoreboard import DRAINING
 from cyserve.workers.connection_loop import STOP_SECONDS
+from cyserve.workers.ggevent import KILL_SECONDS, STOP_TICK, GeventWorker
 
 VERSION = f"gevent/{gevent.__version__} {SERVER_SOFTWARE}"
 
-STOP_TICK = 0.1  # seconds between looks at what still runs when the worker stops
-KILL_SECONDS = 1.0  # for greenlets to die when graceful_timeout is over
 
 _FIXED = (
     "wsgi.version",
@@ -88,8 +87,15 @@ class PyWSGIServer(pywsgi.WSGIServer):
         handler.handle()
 
 
+class GeventPyWSGIWorker(GeventWorker):
+    """Runs gevent's own WSGI server: its parser, its limits, our life and our access log."""
+
+    server_class = PyWSGIServer
+    wsgi_handler = PyWSGIHandler
+
+
 class Servers:
-    """One server per listener for a worker (`ggevent.GeventWorker`), from start to stop."""
+    """One server per listener for a worker (`GeventWorker`), from start to stop."""
 
     def __init__(self, worker: Any) -> None:
         self.worker = worker
@@ -101,6 +107,8 @@ class Servers:
         template = Endpoint(worker.cfg, listener, multithread=True).template
         environ = {name: template[name] for name in _FIXED}
         environ["SERVER_SOFTWARE"] = VERSION
+        tls = worker.certificates
+        options = {} if tls is None else {"ssl_context": tls.context}
         return worker.server_class(
             listener.sock,
             application=worker.wsgi,
@@ -108,6 +116,7 @@ class Servers:
             log=worker.log,
             handler_class=worker.wsgi_handler,
             environ=environ,
+            **options,
         )
 
     def run(self) -> None:

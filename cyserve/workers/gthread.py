@@ -19,7 +19,7 @@ from cyserve.http.cycle import Cycle
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
-from cyserve.workers.connection_loop import TICK, ConnectionLoop, empty
+from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
 from cyserve.workers.turns import NAP, PARK, PAUSE, WAIT, Turns
 
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
@@ -74,6 +74,7 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
+        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
         self.stopping = False
@@ -176,6 +177,8 @@ class ThreadWorker(Worker):
             if role == PARK:
                 self.wanted.wait()
                 continue
+            if role == WAIT and (loop.ready or loop.arrivals):
+                return True  # left behind by one that is held up
             found: list[int] = []
             called = False
             lock.release()
@@ -183,7 +186,7 @@ class ThreadWorker(Worker):
                 if role == WAIT:
                     found = poller.wait(_FOREVER)
                 else:
-                    called = poller.watch(NAP)
+                    called = poller.watch(NAP if turns.patience else 0.0)
             finally:
                 lock.acquire()
             turns.contended = poller.contended
@@ -200,8 +203,7 @@ class ThreadWorker(Worker):
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = thread
-                poller.progress += 1
+                connection.lane = self.lanes[thread]
                 poller.waiting = len(loop.ready) + len(loop.arrivals)
                 turns.enter(thread, loop.now)
                 lock.release()
@@ -214,8 +216,7 @@ class ThreadWorker(Worker):
                 if not self.alive:  # its last one: the main thread shall know
                     _write(self.PIPE[1])
                 poller.waiting = len(loop.ready) + len(loop.arrivals)
-                long = turns.leave(thread, loop.now)
-                if loop.ready and turns.wants_help(long):
+                if turns.leave(thread, loop.now) and loop.ready:
                     poller.called = True
                 if turns.superfluous(thread, loop.now):
                     return
@@ -225,7 +226,7 @@ class ThreadWorker(Worker):
                 lock.release()
                 poller.pause(PAUSE)
                 lock.acquire()
-                turns.contended = poller.contended
+                turns.paused(thread, time.monotonic(), poller.contended)
         poller.waiting = 0  # else the guard would see what is no longer there
 
     def handle(self, conn: Connection) -> None:
@@ -246,6 +247,16 @@ class ThreadWorker(Worker):
         if connection.transport.fd >= 0:
             with contextlib.suppress(OSError):  # it may not be watched
                 self.poller.unregister(connection.fd)
+
+    def lose(self, connection: Connection) -> None:
+        assert self.loop is not None
+        self.loop.due = 0.0  # see _keep, which it will wake next
+        with self.lock:
+            if connection.place == RUNNING:
+                connection.place = LOST
+                # All threads may be lost, and others wait for one. It has the lane of the lost.
+                self.lanes.append(connection.lane)
+                self._start_thread(self.turns.join())
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.

@@ -43,6 +43,8 @@ _BANNER = f"TornadoServer/{tornado.version}"
 class TornadoWorker(Worker):
     """Runs a tornado HTTP server on tornado's loop, which is asyncio's."""
 
+    serves_tls = True
+
     server: Server
     ioloop: IOLoop
 
@@ -67,6 +69,9 @@ class TornadoWorker(Worker):
         self.stopping = False
         super().init_process()
 
+    def interrupter(self) -> Any:
+        return None  # requests do not go through our cycle
+
     def run(self) -> None:
         app = self.wsgi
         if not isinstance(app, httputil.HTTPServerConnectionDelegate):
@@ -75,6 +80,7 @@ class TornadoWorker(Worker):
         self.server = Server(
             app,
             worker=self,
+            ssl_options=None if self.certificates is None else self.certificates.context,
             no_keep_alive=keepalive <= 0,
             idle_connection_timeout=keepalive if keepalive > 0 else self.cfg.client_header_timeout,
         )
@@ -86,8 +92,11 @@ class TornadoWorker(Worker):
         self.ioloop.start()
 
     def watchdog(self) -> None:
-        """Show life to the master, and stop when it is gone."""
+        """Show life to the master, and stop when it is gone; look for new certificates."""
         self.notify()
+        if self.certificates is not None:
+            self.certificates.refresh()
+            self.server.ssl_options = self.certificates.context
         if self.alive and not self.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False

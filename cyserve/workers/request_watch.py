@@ -24,7 +24,6 @@ from typing import Any
 from cyserve.config.validators import validate_seconds
 from cyserve.http.overdue import STATUS, RequestOverdue, Seizure
 from cyserve.http.response import Response
-from cyserve.workers.connection_loop import LOST
 from cyserve.workers.interrupts import Interrupter
 
 GRACE = 3.0  # seconds for an interrupted application to come to its end
@@ -169,7 +168,7 @@ class RequestWatch:
         for entry in list(self.running):
             if entry.due <= now:
                 self._act(entry, now)
-        for entry, patience in list(self.stuck.items()):
+        for entry, patience in self.stuck.copy().items():
             if patience <= now:
                 self._give_up(entry, now)
         if self.leave_at <= now:
@@ -229,7 +228,7 @@ class RequestWatch:
         )
         if entry.seizure is not None and entry.seizure.pending:
             entry.seizure.cut()
-        entry.connection.place = LOST
+        self.worker.lose(entry.connection)
         alone = self.interrupter.alone(entry.runner)
         wait = 0.0 if alone else self.graceful_timeout + LEAVE_MARGIN
         self.leave_at = min(self.leave_at, now + wait)

@@ -5,15 +5,16 @@ there are threads while it does, and no request ever parked in a thread that can
 
 A thread is in one of four roles.
   ACTIVE  takes what is ready, runs it to its end, takes the next. Usually there is one.
-  WAIT    nothing is ready: sleeps until something is, then is active. At most one.
+  WAIT    nobody is counted on: sleeps until something is ready, then is active. At most one.
   GUARD   sleeps too, but wakes when something is ready while the active threads get nothing done,
           for then they are held up in the application; it becomes active beside them. At most one.
   PARK    sleeps until it is wanted, as the next guard.
 
 Since a guard naps before it judges, a second thread joins only an application that blocks for as
-long as a nap; a quick one is served by one thread, which never hands a request to another. Once
-more than one is active, a request that took long and left others waiting calls the guard at once,
-and a thread that has only had short ones leaves again.
+long as a nap; a quick one is served by one thread, which never hands a request to another. A
+request that took long and left others waiting calls the guard. Where most take long, nobody in the
+application is counted on and the guard does not nap. A thread that has only had short requests
+leaves again, if another one is active.
 
 Threads that compute hold the GIL, and more threads would only get into each other's way. Whoever
 comes back from a sleep and has to wait for the GIL knows that somebody computes (`contended`): then
@@ -50,6 +51,16 @@ class Turns:
         self.since = [0.0] * threads  # when it became active, or last paused
         self.active = 0
         self.contended = False
+        self.slow = 0.0  # how many of the last requests were long: 0..1
+        self.patience = BLOCKED  # how long a thread in the application is counted on
+
+    def join(self) -> int:
+        """Room for one more thread; returns its number."""
+        self.role.append(GONE)
+        self.began.append(_IDLE)
+        self.streak.append(0)
+        self.since.append(0.0)
+        return len(self.role) - 1
 
     def rest(self, thread: int, now: float) -> int:
         """Nothing is ready for `thread`, or it has left: returns how it shall sleep."""
@@ -80,7 +91,7 @@ class Turns:
     def counted_on(self, now: float) -> bool:
         """Whether an active thread is likely to be back soon and take what comes."""
         return any(
-            role == ACTIVE and (began == _IDLE or now - began < BLOCKED)
+            role == ACTIVE and now - began < self.patience
             for role, began in zip(self.role, self.began, strict=True)
         )
 
@@ -97,14 +108,17 @@ class Turns:
         self.began[thread] = now
 
     def leave(self, thread: int, now: float) -> bool:
-        """Its request has ended; True if it was a long one."""
-        took = now - self.began[thread]
+        """Its request has ended; True if it took long: help is wanted if others are waiting."""
+        long = now - self.began[thread] >= LONG
         self.began[thread] = _IDLE
-        if took >= LONG:
+        self.slow += (long - self.slow) / 8
+        if long:
             self.streak[thread] = 0
-            return True
-        self.streak[thread] += 1
-        return False
+            self.since[thread] = now
+        else:
+            self.streak[thread] += 1
+        self.patience = 0.0 if self.slow > 0.5 and not self.contended else BLOCKED
+        return long and not self.contended and GUARD in self.role
 
     def superfluous(self, thread: int, now: float) -> bool:
         """Whether `thread` had better go to sleep although something is ready."""
@@ -117,16 +131,11 @@ class Turns:
             )
         )
 
-    def wants_help(self, long: bool) -> bool:
-        """Whether the guard is to be called although it has not seen anybody held up.
-
-        long: the request that has just ended was a long one, and others are waiting.
-        """
-        return long and not self.contended and GUARD in self.role
-
     def must_pause(self, thread: int, now: float) -> bool:
         """Whether `thread`, which has short requests, shall let the others have the GIL."""
-        if self.active < 2 or now - self.since[thread] < (TURN if self.contended else PROBE):
-            return False
+        return self.active > 1 and now - self.since[thread] >= (TURN if self.contended else PROBE)
+
+    def paused(self, thread: int, now: float, contended: bool) -> None:
+        """It has done so; contended: and waited long for the GIL."""
         self.since[thread] = now
-        return True
+        self.contended = contended

@@ -1,14 +1,15 @@
-"""The gevent worker: what clients and applications see of it. Its life: test_gevent_life.py."""
+"""The gevent worker: what applications see of it. Its life: test_gevent_life.py.
+
+What clients see is the same for every kind of worker, and so are its tests (worker_kinds.py).
+"""
 
 import json
-import resource
 import socket
-import time
 from contextlib import ExitStack
 
 import pytest
-from harness import differs, open_sockets, require_program, wait_for
-from http_client import Client, request, request_bytes
+from harness import differs, wait_for
+from http_client import Client, request_bytes
 
 GEVENT = ("-k", "gevent")
 
@@ -26,27 +27,6 @@ def test_keep_alive_on_tcp_and_unix(server):
             for _ in range(3):
                 response = client.send(request_bytes("/")).read_response()
                 assert (response.body, response.header("Connection")) == (b"ok", "keep-alive")
-
-
-def test_pipelined_requests_are_answered_in_order(server):
-    with server.connect() as client:
-        raw = [request_bytes("/echo", "POST", body=b"%d" % number) for number in range(50)]
-        client.send(b"".join(raw))
-        assert [client.read_response().body for _ in raw] == [b"%d" % n for n in range(50)]
-
-
-def test_keepalive_0_closes(start_server):
-    server = start_server("gevent_app:app", *GEVENT, "--keep-alive", "0")
-    with server.connect().send(request_bytes("/")) as client:
-        assert client.read_response().header("Connection") == "close"
-        assert client.read_to_eof() == b""
-
-
-def test_an_idle_connection_is_closed_after_keepalive(start_server):
-    server = start_server("gevent_app:app", *GEVENT, "--keep-alive", "1")
-    with server.connect().send(request_bytes("/")) as client:
-        assert client.read_response().status == 200
-        assert client.read_to_eof() == b""
 
 
 @differs("its keepalive holds for the first request too")
@@ -70,14 +50,6 @@ def test_a_body_that_comes_slowly_holds_nobody(server):
     with server.connect().send(raw[:200_000]) as client:
         assert server.request("/").body == b"ok"
         assert client.send(raw[200_000:]).read_response().body == b"x" * 300_000
-
-
-def test_a_client_that_does_not_read_holds_nobody(server):
-    with Client(server.address, receive_buffer=4096) as client:
-        client.send(request_bytes("/big"))
-        client.buffer = client.sock.recv(1)
-        assert server.request("/").body == b"ok"
-        assert len(client.read_response().body) == 5 << 20
 
 
 def test_reading_and_answering_at_once_in_two_greenlets(server):
@@ -139,73 +111,3 @@ def test_a_worker_may_know_marks_of_its_own(start_server):
             assert client.send(b"bye").read_to_eof() == b"BYE"
     assert "Traceback" not in server.log_text()
     assert server.request("/").body == b"ok"
-
-
-# -- many clients --
-
-
-@pytest.fixture
-def many_descriptors():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        yield
-    else:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        yield
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@differs("closes silent clients after keepalive and does without most of these")
-def test_a_thousand_silent_and_half_heads_do_not_delay_a_request(start_server, many_descriptors):
-    server = start_server("gevent_app:app", *GEVENT, "--worker-connections", "2000")
-    with ExitStack() as stack:
-        for number in range(1000):
-            client = stack.enter_context(server.connect())
-            if number % 2:
-                client.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Half:")
-        server.request("/")  # the worker has taken all of them by now
-        took = []
-        for _ in range(10):
-            started = time.perf_counter()
-            assert server.request("/").body == b"ok"
-            took.append(time.perf_counter() - started)
-    assert min(took) < 0.05
-
-
-def test_worker_connections_bounds_what_is_accepted(start_server):
-    server = start_server("gevent_app:app", *GEVENT, "--worker-connections", "2")
-    with ExitStack() as stack:
-        [worker] = server.worker_pids()
-        at_rest = open_sockets(worker)
-        for _ in range(2):
-            stack.enter_context(server.connect()).send(request_bytes("/wait"))
-        wait_for(lambda: open_sockets(worker) == at_rest + 2, "both to be accepted")
-        third = stack.enter_context(server.connect()).send(request_bytes("/"))
-        third.sock.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            third.sock.recv(1)
-        assert open_sockets(worker) == at_rest + 2
-        third.sock.settimeout(30)
-        (server.directory / "go").touch()
-        assert third.read_response().body == b"ok"
-
-
-@differs("lets idle connections hold their place")
-def test_idle_connections_make_room(start_server):
-    server = start_server("gevent_app:app", *GEVENT, "--worker-connections", "2")
-    with ExitStack() as stack:
-        for _ in range(8):
-            client = stack.enter_context(server.connect())
-            assert client.send(request_bytes("/")).read_response().body == b"ok"
-
-
-def test_without_descriptors_it_waits_and_goes_on(start_server, many_descriptors):
-    prefix = [require_program("prlimit"), "--nofile=40"]
-    server = start_server("gevent_app:app", *GEVENT, prefix=prefix)
-    with ExitStack() as stack:
-        for _ in range(60):
-            stack.enter_context(server.connect())
-        server.wait_log("Cannot accept connections for now: .*Too many open files")
-    assert request(server.address, "/").body == b"ok"
-    assert server.log_text().count("Cannot accept") == 1

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 from harness import differs
-from http_client import request_bytes
+from http_client import request, request_bytes
+from tls_helpers import client_context, make_files
 
 from cyserve import SERVER_SOFTWARE
 
@@ -118,6 +119,13 @@ def test_environ_of_gevents_own_server(start_server):
     assert environ["SERVER_SOFTWARE"].startswith("'gevent/")
     assert "gevent." in environ["gunicorn.sock"]
     assert environ["wsgi.multiprocess"] == environ["wsgi.multithread"] == "True"
+
+
+def test_gevents_own_server_speaks_tls(start_server, tmp_path):
+    tls = make_files(tmp_path / "certificates").args()
+    server = start_server("tell:app", "-k", "gevent_pywsgi", *tls, files={"tell.py": TELL})
+    environ = json.loads(request(server.address, tls=client_context()).body)
+    assert environ["wsgi.url_scheme"] == "'https'"
 
 
 @differs("waits for idle connections until graceful_timeout is over")

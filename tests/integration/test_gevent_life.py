@@ -229,6 +229,22 @@ def test_new_connections_are_shared_by_idle_workers(start_server):
     assert load.pids == set(server.worker_pids())
 
 
+def test_a_worker_that_has_lost_its_listener_is_replaced(start_server):
+    config = (
+        "def post_worker_init(worker):\n"
+        "    import os\n"
+        "    if worker.age == 1:\n"
+        "        os.dup2(os.open('/dev/null', os.O_RDONLY), worker.sockets[0].fileno())\n"
+    )
+    server = start_server("gevent_app:app", *GEVENT, config=config, wait=False)
+    [old] = server.wait_log(r"Booting worker with pid: (\d+)")
+    server.wait_log("Socket operation on non-socket")
+    server.wait_log("Booting worker with pid: ", count=2)
+    server.wait_ready(1)
+    server.wait_workers(1, but_not=[int(old)])
+    assert server.request("/").body == b"ok"
+
+
 def test_workers_leave_when_the_master_is_gone(start_server):
     server = start_server("gevent_app:app", *GEVENT)
     [worker] = server.worker_pids()
@@ -236,3 +252,45 @@ def test_workers_leave_when_the_master_is_gone(start_server):
     server.process.wait()
     wait_for(lambda: not is_running(worker), "the worker to leave")
     assert "Parent changed, shutting down" in server.log_text()
+
+
+# -- request_timeout --
+
+
+@pytest.fixture
+def impatient(start_server):
+    return start_server("gevent_app:app", *GEVENT, "--request-timeout", "1")
+
+
+@differs("has no such setting")
+@pytest.mark.parametrize("target", ["/wait", "/meet?2", "/meet-time?2"])
+def test_a_request_that_takes_too_long_is_ended_and_nothing_else_is(impatient, target):
+    [worker] = impatient.worker_pids()
+    with impatient.connect().send(request_bytes(target)) as client:
+        assert impatient.request("/").body == b"ok"
+        assert client.read_response().status == 504
+        assert client.read_to_eof() == b""
+    path = target.partition("?")[0]
+    impatient.wait_log(
+        rf"REQUEST TIMEOUT \(pid:{worker}, greenlet:\S+\) Running: 'GET {path}.*' for 1\.\d s\. "
+        r"The client got 504\.$"
+    )
+    impatient.wait_log(r"gevent_app\.py\", line \d+, in (wait_go|meet)")
+    assert impatient.request("/").body == b"ok"
+    assert impatient.worker_pids() == [worker]
+
+
+@differs("has no such setting")
+def test_a_body_that_does_not_come_is_waited_for_no_longer(impatient):
+    raw = request_bytes("/echo", "POST", body=b"x" * 300_000)
+    with impatient.connect().send(raw[:200_000]) as client:
+        assert client.read_response().status == 504
+    assert impatient.request("/").body == b"ok"
+
+
+@differs("has no such setting")
+def test_a_request_that_ends_in_time_is_left_alone(impatient):
+    with impatient.connect() as client:
+        for _ in range(20):
+            assert client.send(request_bytes("/pieces")).read_response().body == b"01234"
+    assert "REQUEST TIMEOUT" not in impatient.log_text()

@@ -5,6 +5,7 @@ since nobody could tell its answer from the one before (RFC 9112 section 9.3.2).
 """
 
 import json
+import select
 import threading
 
 import pytest
@@ -173,3 +174,17 @@ def test_a_greedy_client_starves_nobody(keeping_server, raw):
         assert done < total
         if raw == request_bytes("/count"):
             assert int(keeping_server.request("/count").body) == first + total + 1
+
+
+def test_a_row_of_slow_requests_is_interrupted_for_others(start_keeping):
+    """One thread, and 20 requests of 50 ms in its buffer: nobody waits for all of them."""
+    server = start_keeping("--threads=1")
+    total = 20
+    with server.connect() as greedy:
+        greedy.send(request_bytes("/nap") * total)
+        greedy.read_response()  # it has begun
+        assert server.request("/ok").body == b"ok"
+        answered = 1
+        while select.select([greedy.sock], [], [], 0)[0]:
+            answered += greedy.sock.recv(1 << 20).count(b"HTTP/1.1 200 OK")
+        assert answered < total // 2

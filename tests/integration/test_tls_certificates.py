@@ -8,7 +8,7 @@ from harness import differs, wait_for
 from http_client import Client, request, request_bytes
 from tls_helpers import client_context, make_files
 
-WORKERS = {"sync": (), "gthread": ("--threads", "2")}
+WORKERS = {"sync": (), "gthread": ("--threads", "2"), "gevent": ("-k", "gevent")}
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from signal import SIGQUIT, SIGTERM
 
 import pytest
 from harness import differs, wait_for
-from http_client import Client, request_bytes
+from http_client import Client, request, request_bytes
 from test_reload_under_load import load_on
+from tls_helpers import client_context, make_files
 
 from cyserve import SERVER_SOFTWARE
 
@@ -44,6 +45,13 @@ def test_a_wsgi_application_runs_in_a_container(start_server):
     server = start_server("tornado_app:wsgi", *TORNADO)
     assert server.request("/path").body == b"/path"
     assert server.request("/", "POST", body=b"x" * 100_000).body == b"x" * 100_000
+
+
+@pytest.mark.parametrize("app", ["app", "wsgi"])
+def test_tls(start_server, tmp_path, app):
+    files = make_files(tmp_path / "certificates")
+    server = start_server(f"tornado_app:{app}", *TORNADO, *files.args())
+    assert request(server.address, tls=client_context()).status == 200
 
 
 @differs("goes on with the connection")

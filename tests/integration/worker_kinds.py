@@ -20,6 +20,7 @@ from http_client import request_bytes
 WORKERS: dict[str, tuple[str, ...]] = {
     "sync": ("-k", "sync"),
     "gthread": ("-k", "gthread", "--threads", "4"),
+    "gevent": ("-k", "gevent"),
 }
 #: Kinds that serve several requests on a connection.
 KEEPING = [kind for kind in WORKERS if kind != "sync"]
@@ -30,6 +31,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def allow_descriptors(count: int) -> None:
     """Lets this process, and the servers it starts, have that many descriptors open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        count = min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 

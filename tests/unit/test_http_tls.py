@@ -77,10 +77,9 @@ def pair(pairs, request):
     return pairs().connected(maximum_version=request.param)
 
 
-def test_is_known_as_secure(pairs):
+def test_is_known_as_secure():
     assert TLSTransport.secure
     assert not PlainTransport.secure
-    assert pairs().transport.handshaking
 
 
 def test_never_blocks_whatever_accept_has_told_the_socket(kernel):
@@ -101,7 +100,6 @@ def test_the_handshake_waits_for_the_client(pairs):
     assert pair.transport.handshake() == 1
     pair.raw.send(b"\x16\x03\x01")  # the beginning of a ClientHello
     assert pair.transport.handshake() == 1
-    assert pair.transport.handshaking
 
 
 def test_the_handshake_waits_for_room(pairs):
@@ -118,7 +116,6 @@ def test_the_handshake_waits_for_room(pairs):
 
 
 def test_after_the_handshake(pair):
-    assert not pair.transport.handshaking
     assert isinstance(pair.transport.sock, ssl.SSLSocket)
     assert pair.transport.fd == pair.transport.sock.fileno()
     assert not pair.transport.sock.getblocking()

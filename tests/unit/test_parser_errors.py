@@ -46,6 +46,7 @@ CASES: list[tuple[str, tuple[Any, ...], tuple[int, str], str, str | None]] = [
      "Invalid response header from the application: x", ""),
     ("InvalidResponseHeaderName", ("x",), SERVER,
      "Invalid response header name from the application: x", ""),
+    ("PlainHTTPRequest", (), BAD, "The plain HTTP request was sent to HTTPS port", None),
     ("UnsupportedTransferCoding", ("x",), (501, "Not Implemented"),
      "Unsupported transfer coding: 'x'", None),
 ]  # fmt: skip

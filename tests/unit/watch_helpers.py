@@ -82,6 +82,8 @@ class Worker:
         self.slot = SimpleNamespace(begin=lambda line, lane: None, end=lambda lane: None)
         self.unwatched = []
         self.unwatch = self.unwatched.append
+        self.lost = []
+        self.lose = self.lost.append
         self.PIPE = os.pipe()
         os.set_blocking(self.PIPE[0], False)
         self.clock = clock or Clock()
