@@ -74,7 +74,6 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
-        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
         self.stopping = False
@@ -203,7 +202,7 @@ class ThreadWorker(Worker):
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = self.lanes[thread]
+                connection.lane = turns.lane[thread]
                 poller.waiting = len(loop.ready) + len(loop.arrivals)
                 turns.enter(thread, loop.now)
                 lock.release()
@@ -255,8 +254,7 @@ class ThreadWorker(Worker):
             if connection.place == RUNNING:
                 connection.place = LOST
                 # All threads may be lost, and others wait for one. It has the lane of the lost.
-                self.lanes.append(connection.lane)
-                self._start_thread(self.turns.join())
+                self._start_thread(self.turns.join(connection.lane))
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.
