@@ -33,7 +33,6 @@ class Crew:
         self.acquire = lock.acquire
         self.release = lock.release
         self.handle = worker.handle
-        self.lanes: list[int] = worker.lanes
         self.stopping = False
 
     def serve(self, thread: int) -> None:
@@ -44,7 +43,7 @@ class Crew:
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = self.lanes[thread]
+                connection.lane = turns.lane[thread]
                 if len(turns.role) > 1:
                     poller.waiting = len(loop.ready) + len(loop.arrivals)
                 turns.enter(thread, loop.now)

@@ -75,7 +75,6 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
-        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
         self.crew = Crew(self, plain=self._handles() == _AS_WRITTEN)
@@ -229,8 +228,7 @@ class ThreadWorker(Worker):
             if connection.place == RUNNING:
                 connection.place = LOST
                 # All threads may be lost, and others wait for one. It has the lane of the lost.
-                self.lanes.append(connection.lane)
-                self._start_thread(self.turns.join())
+                self._start_thread(self.turns.join(connection.lane))
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.

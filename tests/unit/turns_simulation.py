@@ -415,7 +415,6 @@ class Worker(gthread.ThreadWorker):
         self.alive = True
         self.leaving = False
         self.threads_left = 0
-        self.lanes = list(range(threads))
         self.PIPE = ()
         self.turns = Turns(threads)
         self.poller = Poller(self.sim)
