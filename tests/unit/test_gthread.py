@@ -107,32 +107,40 @@ def test_clients_that_never_send_a_good_request_do_not_keep_the_main_thread_out(
     assert next(looks) <= 102
 
 
-def test_an_answer_does_not_go_to_the_next_client_with_that_descriptor(serve, gate):
-    closed = threading.Event()
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_answer_does_not_go_to_the_next_client_with_that_descriptor(serve, when):
+    ours, theirs = socket.socketpair()
+    numbers = []
 
     def app(environ, start_response):
-        if environ["PATH_INFO"] == "/close":
-            sock = environ["gunicorn.socket"]
-            number = sock.fileno()
-            sock.close()
-            closed.set()
-            while worker.loop.connections[number].sock is sock:
-                os.sched_yield()
-            start_response("200 OK", [("Content-Length", "6")])
-            return [b"secret"]
-        return gate(environ, start_response)
+        sock = environ["gunicorn.socket"]
 
-    worker = serve(app, threads=2, keep_alive=True).start()
-    with socket.socket() as second:  # it has its own descriptor already
-        first = worker.client(BY_NAME % b"close")
-        assert closed.wait(LONG)
-        second.connect(worker.address)
-        second.sendall(BY_NAME % b"stuck")
-        assert gate.entered.acquire(timeout=LONG)
-        assert read_all(first) == b""
-        gate.opened.set()
-        second.shutdown(socket.SHUT_WR)
-        assert read_all(second).count(b"HTTP/1.1 200 OK") == 1
+        def close():
+            numbers.append(sock.fileno())
+            sock.close()
+            os.dup2(ours.fileno(), numbers[0])
+
+        class Items(list):
+            def close(self):
+                if when == "after":
+                    close()
+
+        if when == "before":
+            close()
+        start_response("200 OK", [("Content-Length", "6")])
+        return Items([b"secret"])
+
+    with ours, theirs:
+        theirs.sendall(GET)
+        worker = serve(app, threads=1, keep_alive=True).start()
+        assert read_all(worker.client(GET)).endswith(b"secret" if when == "after" else b"")
+        worker.stop()
+        worker.thread.join(LONG)
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+        assert ours.recv(100) == GET
+        os.close(numbers[0])
 
 
 class TestSubclass:
