@@ -268,10 +268,11 @@ class ConnectionLoop:
         """The worker stops: what clients have begun comes to its end, and nothing new begins.
 
         Connections that wait in the listen queue are served too; later ones are another
-        worker's. Bounded by graceful_timeout.
+        worker's. Bounded by graceful_timeout, less a moment to leave in good order: at its end
+        the master kills.
         """
         self.now = time.monotonic()
-        self.stop_at = self.now + self.graceful_timeout
+        self.stop_at = self.now + self.graceful_timeout - min(0.5, self.graceful_timeout / 4)
         self._pause_accepting()
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()

@@ -170,10 +170,11 @@ class ThreadWorker(Worker):
         while not self.stopping:
             role = turns.rest(thread, time.monotonic())
             poller.active = turns.active
+            poller.waiting = len(loop.ready) + len(loop.arrivals)
             if role == PARK:
                 self.wanted.wait()
                 continue
-            if role == WAIT and (loop.ready or loop.arrivals):
+            if role == WAIT and poller.waiting:
                 return True  # left behind by one that is held up
             found: list[int] = []
             called = False
@@ -211,7 +212,6 @@ class ThreadWorker(Worker):
                 loop.answered(connection)
                 if not self.alive:  # its last one: the main thread shall know
                     _write(self.PIPE[1])
-                poller.waiting = len(loop.ready) + len(loop.arrivals)
                 if turns.leave(thread, loop.now) and loop.ready:
                     poller.called = True
                 if turns.superfluous(thread, loop.now):

@@ -247,7 +247,7 @@ def test_nobody_sleeps_while_something_is_left_to_do():
     worker = SimpleNamespace(
         stopping=False,
         turns=SimpleNamespace(rest=lambda thread, now: WAIT, active=0),
-        poller=SimpleNamespace(),  # asking it is an error
+        poller=SimpleNamespace(),  # it cannot wait
         lock=None,
     )
     loop = SimpleNamespace(ready=[object()], arrivals=())
