@@ -17,8 +17,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
-    import socket
-
     from cyserve import _io as io
     from cyserve import _parser as parser
     from cyserve import _poll as poll
@@ -236,7 +234,7 @@ if TYPE_CHECKING:
         def __call__(self, rules: _Rules) -> _ChunkedDecoder[_Buffer]: ...
 
     class _Io(Protocol):
-        def accept(self, fd: int, family: int) -> tuple[socket.socket, Any] | None: ...
+        def accept(self, fd: int) -> int: ...
         @property
         def InputBuffer(self) -> _MakeInputBuffer: ...
         @property

@@ -31,7 +31,9 @@ __all__ = (
     "NoMoreData",
     "ObsoleteFolding",
     "ParseException",
+    "PlainHTTPRequest",
     "RequestTimeout",
+    "ServiceUnavailable",
     "UnsupportedTransferCoding",
 )
 
@@ -325,6 +327,23 @@ class RequestTimeout(ParseException, TimeoutError):
 
     def __str__(self) -> str:
         return "Request Timeout"
+
+
+class ServiceUnavailable(ParseException):
+    """RFC 9110 section 15.6.4: the request may be good, the worker that has it is leaving."""
+
+    status = 503
+    reason = "Service Unavailable"
+
+    def __str__(self) -> str:
+        return "the worker is stopping"
+
+
+class PlainHTTPRequest(ParseException):
+    """A client speaks HTTP where TLS is spoken; nginx's words."""
+
+    def __str__(self) -> str:
+        return "The plain HTTP request was sent to HTTPS port"
 
 
 class ContentTooLarge(ParseException):

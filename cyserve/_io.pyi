@@ -1,12 +1,10 @@
-import socket
 from collections.abc import Iterable
-from typing import Any
 
 from typing_extensions import disjoint_base
 
 __all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
 
-def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None: ...
+def accept(fd: int) -> int: ...
 
 @disjoint_base
 class InputBuffer:

@@ -24,8 +24,6 @@ cimport cython
 
 from cyserve._bytes cimport is_blank, is_word, latin1, value_end
 
-import socket
-
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 
@@ -65,8 +63,6 @@ cdef extern from *:
         size_t msg_iovlen
 
 __all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
-
-cdef object STREAM = int(socket.SOCK_STREAM)   # an enum member would cost more
 
 cdef enum:
     SMALL = 256         # bytes of response fields that need no memory of their own
@@ -108,25 +104,20 @@ cdef int build_tables() except -1:
 build_tables()
 
 
-def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
-    """Take a connection from the listening non-blocking socket `fd` of this address family.
+def accept(fd: int) -> int:
+    """Take a connection from the listening non-blocking socket `fd`.
 
-    Returns the client's socket, in non-blocking mode, and its peer's address;
-    None if nobody waits. Raises OSError as accept(2) does.
+    Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
     """
     cdef int listener = fd
     cdef int taken = -1
     while taken < 0:
         taken = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if taken < 0 and errno == EAGAIN:
-            return None
+            return -1
         if taken < 0 and errno != EINTR and errno != ECONNABORTED:
             PyErr_SetFromErrno(OSError)
-    client = socket.socket(family, STREAM, 0, taken)
-    try:
-        return client, client.getpeername()
-    except OSError:   # it has gone already
-        return client, ("", 0) if family != socket.AF_UNIX else ""
+    return taken
 
 
 cdef class InputBuffer:

@@ -229,6 +229,7 @@ cdef int errno_to_exception(int number) except -1:
 
 cdef list descriptors(epoll_event *events, int number):
     cdef list found = PyList_New(number)
+    cdef object fd   # for C's int a new object would be made at each of its uses
     cdef int at
     for at in range(number):
         fd = events[at].data.fd

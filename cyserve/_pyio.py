@@ -13,7 +13,6 @@ import re
 import socket
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import (
@@ -41,29 +40,27 @@ _digits = re.compile("[0-9]{1,18}").fullmatch
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
 
 
-def accept(fd: int, family: int) -> tuple[socket.socket, Any] | None:
-    """Take a connection from the listening non-blocking socket `fd` of this address family.
+def accept(fd: int) -> int:
+    """Take a connection from the listening non-blocking socket `fd`.
 
-    Returns the client's socket, in non-blocking mode, and its peer's address;
-    None if nobody waits. Raises OSError as accept(2) does.
+    Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
     """
-    listener = socket.socket(family, socket.SOCK_STREAM, 0, fd)
+    listener = socket.socket(fileno=fd)
     try:
+        # An application may have called socket.setdefaulttimeout; sockets of gevent's would wait.
+        listener.setblocking(False)
         while True:
             try:
                 client = listener.accept()[0]
                 break
             except BlockingIOError:
-                return None
+                return -1
             except ConnectionAbortedError:
                 continue
     finally:
         listener.detach()
     client.setblocking(False)
-    try:
-        return client, client.getpeername()
-    except OSError:  # it has gone already
-        return client, ("", 0) if family != socket.AF_UNIX else ""
+    return client.detach()
 
 
 class InputBuffer:

@@ -111,7 +111,9 @@ _ATOMS = {
     "h": 'environ.get("REMOTE_ADDR", "-")',
     "u": '(basic_user(environ) or "-") if "HTTP_AUTHORIZATION" in environ else "-"',
     "t": "stamp[1]",
-    "r": "f\"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}\"",
+    # "-" alone for a request that was refused before its line could be read.
+    "r": "'-' if (method := environ['REQUEST_METHOD']) == '-' else"
+    " f\"{method} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}\"",
     "s": 'resp.status.partition(" ")[0]',
     "m": 'environ.get("REQUEST_METHOD", "-")',
     "U": 'environ.get("PATH_INFO", "-")',

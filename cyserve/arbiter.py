@@ -17,9 +17,9 @@ from collections import deque
 from types import FrameType
 from typing import Any, NoReturn
 
-from cyserve import SERVER_SOFTWARE, process, signals, sock, systemd, upgrade
+from cyserve import SERVER_SOFTWARE, certificates, process, signals, sock, systemd, upgrade
 from cyserve.children import Child
-from cyserve.errors import HaltServer
+from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
 from cyserve.rollover import Rollover
 from cyserve.supervisor import Supervisor
@@ -148,6 +148,7 @@ class Arbiter(Supervisor):
             self.pidfile = pidfile
         self.cfg.on_starting(self)
         self.init_signals()
+        self.check_certificates()
         if not self.LISTENERS:
             fds, self.systemd = upgrade.inherited_fds()
             if fds or not self.cfg.reuse_port:
@@ -163,6 +164,14 @@ class Arbiter(Supervisor):
         if hasattr(self.worker_class, "check_config"):
             self.worker_class.check_config(self.cfg, self.log)
         self.cfg.when_ready(self)
+
+    def check_certificates(self) -> None:
+        """Raise ConfigError if what the settings say of TLS cannot be served with."""
+        if self.cfg.is_ssl:
+            # In a child: the master needs neither the memory that ssl takes nor the key.
+            complaint = signals.try_in_child(certificates.check, self.cfg)
+            if complaint:
+                raise ConfigError(complaint)
 
     def init_signals(self) -> None:
         """Install the master's handlers, which only queue."""

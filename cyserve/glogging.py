@@ -368,14 +368,13 @@ class Logger:
         """Return every atom of one access line, unescaped; see `access_log_format`."""
         seconds, micros = request_time.seconds, request_time.microseconds
         get = environ.get
+        line = [str(get(key, "-")) for key in ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")]
         atoms = {
             "h": get("REMOTE_ADDR", "-"),
             "l": "-",
             "u": self._get_user(environ) or "-",
             "t": self.now(),
-            "r": " ".join(
-                str(get(key, "-")) for key in ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")
-            ),
+            "r": " ".join(line) if line[0] != "-" else "-",
             "s": access_log.status_code(resp),
             "m": get("REQUEST_METHOD", "-"),
             "U": get("PATH_INFO", "-"),

@@ -104,8 +104,7 @@ def find_object(path: str) -> Any:
     A path inside `gunicorn` means the same path inside cyserve. Raises LookupError, one line, if
     the path leads nowhere; what the user's module raises while it is imported passes through.
     """
-    if path.startswith("gunicorn."):
-        path = "cyserve" + path[len("gunicorn") :]
+    path = _ours(path)
     module_name, dot, attribute = path.rpartition(".")
     if not dot or not module_name:
         raise LookupError(f"{path!r} is not a dotted path MODULE.NAME")
@@ -119,6 +118,11 @@ def find_object(path: str) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         raise LookupError(f"module {module_name!r} has no {attribute!r}") from None
+
+
+def _ours(path: str) -> str:
+    """The path inside this package for one inside gunicorn; any other stays as it is."""
+    return f"cyserve.{path[9:]}" if path.startswith("gunicorn.") else path
 
 
 def load_class(
@@ -154,7 +158,7 @@ def worker_path(uri: str) -> str:
     that this version does not have.
     """
     supported: dict[str, str] = import_module("cyserve.workers").SUPPORTED_WORKERS
-    path = supported.get(uri, uri).replace("gunicorn.", "cyserve.", 1)
+    path = _ours(supported.get(uri, uri))
     has = f"it has {', '.join(supported)}"
     for name, known in KNOWN_WORKERS.items():
         if path in {name, known} and name not in supported:

@@ -88,6 +88,7 @@ class Rollover:
         arbiter.log.setup(arbiter.app.cfg)
         self.log_changed = True
         arbiter.setup(arbiter.app)
+        arbiter.check_certificates()
         arbiter.log.reopen_files()
 
     def _change_listeners(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import mmap
 import struct
 import time
+from collections.abc import Sequence
 
 #: States of a slot.
 BOOTING, READY, BUSY, DRAINING = range(4)
@@ -42,10 +43,11 @@ class Slot:
     that runs the request, from 0.
     """
 
-    __slots__ = ("_bytes", "_counts", "_offset", "_start", "_words", "lanes")
+    __slots__ = ("_board", "_bytes", "_counts", "_offset", "_start", "_words", "lanes")
 
-    def __init__(self, memory: memoryview, lanes: int) -> None:
+    def __init__(self, memory: memoryview, lanes: int, board: Sequence[Slot] = ()) -> None:
         self.lanes = lanes
+        self._board = board  # all slots that were made so far
         self._bytes = memory
         self._words = memory.cast("Q")
         self._offset = [_HEAD_BYTES + lane * _LANE_BYTES for lane in range(lanes)]
@@ -76,6 +78,19 @@ class Slot:
                 running.append((max(0.0, (now - start) / 1e9), text))
         running.sort(reverse=True)
         return running
+
+    def is_idle(self) -> bool:
+        """Whether its worker could begin another request now."""
+        words = self._words
+        return words[_STATE] == READY and not all(words[start] for start in self._start)
+
+    def lightest_peer(self) -> int | None:
+        """Fewest connections that another idle worker holds; None if there is no such worker.
+
+        Of the workers whose slots were made before the fork of this one.
+        """
+        idle = (slot.connections for slot in self._board if slot is not self and slot.is_idle())
+        return min(idle, default=None)
 
     def clear(self) -> None:
         """Forget everything: the slot is as new."""
@@ -140,6 +155,7 @@ class Scoreboard:
         self.slots = max(1, slots)
         self.lanes = max(1, lanes)
         self._free: list[Slot] = []
+        self._all: list[Slot] = []
         self._grow()
 
     def claim(self) -> Slot:
@@ -159,5 +175,6 @@ class Scoreboard:
     def _grow(self) -> None:
         size = _HEAD_BYTES + self.lanes * _LANE_BYTES
         memory = memoryview(mmap.mmap(-1, self.slots * size))
-        slots = [Slot(memory[i * size : (i + 1) * size], self.lanes) for i in range(self.slots)]
-        self._free.extend(reversed(slots))
+        for at in range(0, self.slots * size, size):
+            self._all.append(Slot(memory[at : at + size], self.lanes, self._all))
+        self._free.extend(reversed(self._all[-self.slots :]))

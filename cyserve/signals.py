@@ -15,6 +15,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
+from typing import Any, NoReturn
 
 #: Signals that the master acts upon; CHLD comes on top.
 SIGNALS: list[signal.Signals] = [
@@ -99,6 +100,37 @@ def fork() -> int:
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def try_in_child(function: Callable[[Any], object], argument: Any) -> str:
+    """Call `function` in a process of its own and return what it raised, as text; empty: nothing.
+
+    For what would leave traces in the master: modules, secrets. Raises OSError if fork does.
+    """
+    reader, writer = os.pipe()
+    try:
+        pid = fork()
+        if pid == 0:
+            _report(function, argument, writer)
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    with open(reader, "rb") as pipe:
+        complaint = pipe.read().decode("utf-8", "replace")
+    os.waitpid(pid, 0)
+    return complaint
+
+
+def _report(function: Callable[[Any], object], argument: Any, writer: int) -> NoReturn:
+    try:
+        function(argument)
+    except BaseException as error:
+        text = str(error) or type(error).__name__
+        os.write(writer, text.encode("utf-8", "backslashreplace"))
+    finally:
+        os._exit(0)
 
 
 def ignore_the_masters() -> None:

@@ -16,9 +16,13 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyserve import process
+from cyserve.certificates import ssl_context as ssl_context
+
+if TYPE_CHECKING:
+    import ssl
 
 #: How often, and after how many seconds each, a busy address is tried again at start.
 BIND_TRIES = 5
@@ -239,6 +243,20 @@ def _open_with_patience(address: Any, conf: Any, log: Any) -> BaseSocket:
             report(error, address, log)
     log.error("Can't connect to %s", address)
     sys.exit(1)
+
+
+def ssl_wrap_socket(sock: socket.socket, conf: Any) -> ssl.SSLSocket:
+    """A client's socket with TLS over it, in a context of its own, as gunicorn's workers do it.
+
+    For worker classes of others: ours make one context for all connections. Raises ConfigError
+    for a bad certificate, OSError if a handshake is done here (do_handshake_on_connect) and fails.
+    """
+    return ssl_context(conf).wrap_socket(
+        sock,
+        server_side=True,
+        suppress_ragged_eofs=conf.suppress_ragged_eofs,
+        do_handshake_on_connect=conf.do_handshake_on_connect,
+    )
 
 
 def report(error: OSError, address: Any, log: Any) -> None:

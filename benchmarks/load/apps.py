@@ -5,6 +5,9 @@ source tree on a server's import path and writes nothing into the checkout. Only
 library may be imported, and nothing at all from this package.
 """
 
+import os
+import time
+
 HELLO = b"Hello, World!"
 BIG = b"x" * 100_000
 PIECE = b"x" * 16_384
@@ -38,3 +41,29 @@ def pieces(environ, start_response):
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(16 * len(PIECE)))]
     start_response("200 OK", headers)
     return (PIECE for _ in range(16))
+
+
+def scene(environ, start_response):
+    """What the scenarios ask for, by path; anything else is hello.
+
+    /sleep/MS: hello after MS milliseconds. /compute/N: hello after N turns of a loop in Python.
+    /pid: the number of the process that answers.
+    """
+    _, what, *more = environ["PATH_INFO"].split("/")
+    body = HELLO
+    if what == "sleep":
+        time.sleep(float(more[0]) / 1000)
+    elif what == "compute":
+        turns(int(more[0]))
+    elif what == "pid":
+        body = b"%d" % os.getpid()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def turns(count):
+    """Pure computing that holds the interpreter's lock from beginning to end."""
+    total = 0
+    for number in range(count):
+        total += number & 7
+    return total

@@ -40,7 +40,8 @@ class Case:
     """One request shape.
 
     `app` is a name in `apps.py`; `body` the size in bytes of the request body (0: none);
-    `access_log` asks for an access log written to a file in the server's default format.
+    `access_log` asks for an access log written to a file in the server's default format; after an
+    answer each connection rests for `pause` milliseconds before it asks again.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Case:
     headers: tuple[tuple[str, str], ...] = ()
     body: int = 0
     access_log: bool = False
+    pause: int = 0
 
     def request(self, host: str) -> bytes:
         """The request as bytes on the wire, with a Host field for `host`."""
@@ -66,6 +68,8 @@ class Case:
         lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in self.headers]
         if self.body:
             lines.append(f'wrk.body = string.rep("x", {self.body})')
+        if self.pause:
+            lines.append(f"delay = function() return {self.pause} end")
         return "\n".join(lines) + "\n" + _DONE
 
 

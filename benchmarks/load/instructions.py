@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.load import options, procs
 from benchmarks.load.cases import CASES, Case
+from benchmarks.load.client import read_answer
 from benchmarks.load.report import table
 from benchmarks.load.running import HOST, BenchError, Running, prepare, start
 from benchmarks.load.servers import SERVERS
@@ -43,36 +44,14 @@ class Client:
                     self.open[index] = socket.create_connection((HOST, self.port), timeout=120)
                 self.open[index].sendall(self.request)
             for index in turn:
-                if not read_answer(self.open[index]):
+                keep, _ = read_answer(self.open[index])
+                if not keep:
                     self.open.pop(index).close()
             count -= len(turn)
 
     def close(self) -> None:
         while self.open:
             self.open.popitem()[1].close()
-
-
-def read_answer(connection: socket.socket) -> bool:
-    """Reads one answer with a Content-Length; False when the connection is over after it."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += _more(connection)
-    head, _, body = data.partition(b"\r\n\r\n")
-    status, *lines = head.lower().split(b"\r\n")
-    fields = dict(line.split(b": ", 1) for line in lines)
-    if status.split()[1] != b"200":
-        raise BenchError(f"the server answers {status.decode('latin-1')}")
-    missing = int(fields[b"content-length"]) - len(body)
-    while missing > 0:
-        missing -= len(_more(connection))
-    return fields.get(b"connection") != b"close"
-
-
-def _more(connection: socket.socket) -> bytes:
-    data = connection.recv(262_144)
-    if not data:
-        raise BenchError("the server closed before the whole answer")
-    return data
 
 
 def count(entry: options.Entry, case: Case, args: argparse.Namespace, tmp: Path) -> float:

@@ -1,8 +1,8 @@
 """Runs a case: all its servers up side by side, answers compared, then interleaved rounds.
 
 One round is every server once, in turn (A B C, A B C, ...), so that a slow minute of the machine
-falls on all of them alike; ratios are taken within a round. Before each measured window the server
-is warmed up. The window is wrk's whole life: CPU of the server's process tree before and after it,
+falls on all of them alike; ratios are taken within a round. Each server is warmed up before the
+first round. The window is wrk's whole life: CPU of the server's process tree before and after it,
 divided by the answers that wrk counted.
 """
 
@@ -35,35 +35,33 @@ def run_case(case: Case, entries: Sequence[Entry], plan: Plan, tmp: Path) -> dic
     """Measures one case.
 
     Returns: {"case", "title", "rounds": {server: [round, ...]}, "refused": {server: why}}; a server
-        with an error in any round is refused and has no rounds.
-    Raises: BenchError when a server does not start or the servers' answers differ.
+        that does not start, or with an error in any round, is refused and has no rounds.
+    Raises: BenchError when the servers' answers differ.
     """
     able = [entry for entry in entries if entry.server.can_run(case)]
-    rounds: dict[str, list[dict[str, float]]] = {entry.server.name: [] for entry in able}
+    rounds: dict[str, list[dict[str, float]]] = {}
     refused: dict[str, str] = {}
     servers: list[Running] = []
     try:
         for entry in able:
-            servers.append(
-                start(
-                    entry.server,
-                    case,
-                    entry.home.python,
-                    tmp,
-                    core=plan.server_core,
-                    path=entry.home.path,
-                )
-            )
+            where, path = entry.home.python, entry.home.path
+            servers.append(start(entry.server, case, where, tmp, core=plan.server_core, path=path))
         for server in servers:
-            server.wait_until_answers()
-        check_answers({server.server.name: server.answer(case) for server in servers})
+            try:
+                server.wait_until_answers()
+                window(case, server, dataclasses.replace(plan, seconds=WARM_UP), tmp)
+                rounds[server.server.name] = []
+            except BenchError as error:
+                refused[server.server.name] = str(error)
+        up = [server for server in servers if server.server.name in rounds]
+        check_answers({server.server.name: server.answer(case) for server in up})
         for number in range(plan.rounds):
-            for server in servers:
+            for server in up:
                 name = server.server.name
                 if name in refused:
                     continue
                 try:
-                    rounds[name].append(run_round(case, server, plan, tmp))
+                    rounds[name].append(window(case, server, plan, tmp))
                 except BenchError as error:
                     refused[name] = str(error)
                     rounds.pop(name)
@@ -74,22 +72,18 @@ def run_case(case: Case, entries: Sequence[Entry], plan: Plan, tmp: Path) -> dic
     return {"case": case.name, "title": case.title, "rounds": rounds, "refused": refused}
 
 
-def run_round(case: Case, server: Running, plan: Plan, tmp: Path) -> dict[str, float]:
-    """One measured window of one server, after its warm-up."""
-
-    def drive(seconds: int) -> dict[str, Any]:
-        return wrk.run(
-            case,
-            server.port,
-            tmp,
-            core=plan.client_core,
-            seconds=seconds,
-            connections=plan.connections,
-        )
-
-    drive(WARM_UP)
+def window(case: Case, server: Running, plan: Plan, tmp: Path) -> dict[str, float]:
+    """One measured window of one server: what wrk counted, and the server's CPU meanwhile."""
     cpu, busy = procs.tree_cpu(server.pid), procs.core_busy(plan.server_core)
-    counts = drive(plan.seconds)
+    counts = wrk.run(
+        case,
+        server.port,
+        tmp,
+        core=plan.client_core,
+        seconds=plan.seconds,
+        connections=plan.connections,
+        scheme="https" if server.server.tls else "http",
+    )
     cpu = procs.tree_cpu(server.pid) - cpu
     busy = procs.core_busy(plan.server_core) - busy
     if server.process.poll() is not None:

@@ -82,6 +82,34 @@ def tree_cpu(root: int) -> float:
     return sum(stat.cpu for stat in tree(root)) / TICKS
 
 
+def tree_run(root: int) -> float:
+    """Seconds that the live threads of the tree of `root` were on a processor, to the microsecond.
+
+    Finer than `tree_cpu`, but threads and processes that have ended are forgotten.
+    """
+    total = 0
+    for stat in tree(root):
+        for task in (PROC / str(stat.pid) / "task").glob("*/schedstat"):
+            total += int(task.read_text().split()[0])
+    return total / 1e9
+
+
+def memory(root: int) -> tuple[int, int]:
+    """Bytes of memory of the tree of `root`: (RSS, PSS), summed over its processes."""
+    sums = {"Rss": 0, "Pss": 0}
+    for stat in tree(root):
+        for line in (PROC / str(stat.pid) / "smaps_rollup").read_text().splitlines()[1:]:
+            name, size, *_ = line.split()
+            if name[:-1] in sums:
+                sums[name[:-1]] += int(size) * 1024
+    return sums["Rss"], sums["Pss"]
+
+
+def descriptors(root: int) -> int:
+    """How many descriptors the processes of the tree of `root` have open."""
+    return sum(len(list((PROC / str(stat.pid) / "fd").iterdir())) for stat in tree(root))
+
+
 def core_busy(core: int) -> float:
     """Seconds that `core` was busy since boot, stolen time included (proc(5), /proc/stat)."""
     for line in (PROC / "stat").read_text().splitlines():

@@ -10,9 +10,9 @@ from typing import Any
 
 Result = dict[str, Any]
 
-# A page keeps the report between these.
-BEGIN = "<!-- benchmarks.load: begin -->"
-END = "<!-- benchmarks.load: end -->"
+# A page keeps each part of the report between these.
+BEGIN = "<!-- benchmarks.load {part}: begin -->"
+END = "<!-- benchmarks.load {part}: end -->"
 
 
 def summarise(result: Result, base: str) -> dict[str, dict[str, float]]:
@@ -47,12 +47,13 @@ def markdown(about: dict[str, str], results: Sequence[Result], base: str) -> str
     return "\n".join(lines) + "\n"
 
 
-def into_page(page: str, report: str) -> str:
-    """The page with the text between its two marks replaced; ValueError when they are missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"no {BEGIN} ... {END} in the page")
+def into_page(page: str, part: str, report: str) -> str:
+    """The page with the text between the two marks of `part` replaced; ValueError without them."""
+    begin, end = BEGIN.format(part=part), END.format(part=part)
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"no {begin} ... {end} in the page")
     return f"{before}{begin}\n{report}{end}{after}"
 
 
@@ -61,7 +62,7 @@ def overview(results: Sequence[Result]) -> list[str]:
     summaries = [summarise(result, "") for result in results]
     servers = list(dict.fromkeys(name for r in results for name in (*r["rounds"], *r["refused"])))
     rows = [
-        [name, *(_number(s[name]["cpu_us"]) if name in s else "" for s in summaries)]
+        [name, *(number(s[name]["cpu_us"]) if name in s else "" for s in summaries)]
         for name in servers
     ]
     return table(["server", *(result["case"] for result in results)], rows)
@@ -74,8 +75,8 @@ def case_table(result: Result, base: str) -> list[str]:
         rows.append(
             [
                 name,
-                _number(figures["cpu_us"]),
-                f"{_number(figures['cpu_low'])}-{_number(figures['cpu_high'])}",
+                number(figures["cpu_us"]),
+                f"{number(figures['cpu_low'])}-{number(figures['cpu_high'])}",
                 f"{figures['ratio']:.2f}" if "ratio" in figures else "",
                 f"{figures['rate']:.0f}",
                 f"{figures['p50_us'] / 1000:.2f}",
@@ -85,7 +86,7 @@ def case_table(result: Result, base: str) -> list[str]:
     head = ["server", "CPU/request µs", "low-high", f"x {base}", "requests/s", "p50 ms", "p99 ms"]
     lines = table(head, rows)
     for name, why in result["refused"].items():
-        lines += ["", f"{name}: no figure, {why.splitlines()[0]}"]
+        lines += ["", f"{name}: no figure, {in_short(why)}"]
     others = [r["others"] for measured in result["rounds"].values() for r in measured]
     if others:
         lines += ["", f"Other processes took {median(others):.0%} of the server's core meanwhile."]
@@ -107,5 +108,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line(head), line(rule), *map(line, rows)]
 
 
-def _number(value: float) -> str:
+def in_short(why: str) -> str:
+    """The first line of a reason, and its last, which is where a traceback says it."""
+    lines = [line for line in why.splitlines() if line.strip()]
+    return " ".join([*lines[:1], *lines[1:][-1:]])
+
+
+def number(value: float) -> str:
+    """A figure with the digits that mean something: 0.012, 1.23, 12.3, 123."""
+    if 0 < abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"

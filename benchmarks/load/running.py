@@ -8,6 +8,7 @@ import http.client
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -35,22 +36,35 @@ class Running:
         self.port = port
         self.log = log
 
-    def wait_until_answers(self, patience: float = 30.0) -> None:
+    def wait_until_answers(self, patience: float = 30.0, path: str = "/") -> None:
         """Returns once a GET is answered; BenchError if the server ends or takes too long."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise BenchError(f"{self.server.name} ended at once:\n{self.said()}")
             try:
-                self.answer(Case("ready", "is it up?"))
+                self.answer(Case("ready", "is it up?", path=path))
                 return
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
         raise BenchError(f"{self.server.name} does not answer:\n{self.said()}")
 
+    def wait_until_settled(self, processes: int, patience: float = 30.0) -> None:
+        """Returns once that many processes are there and for two seconds hardly did anything."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            cpu = procs.tree_cpu(self.pid)
+            time.sleep(2)
+            if len(procs.tree(self.pid)) >= processes and procs.tree_cpu(self.pid) - cpu < 0.1:
+                return
+        raise BenchError(f"the workers of {self.server.name} did not come up:\n{self.said()}")
+
     def answer(self, case: Case) -> tuple[int, str, bytes]:
         """Sends the case's request once: (status, content type, body)."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        if self.server.tls:
+            context = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection(HOST, self.port, timeout=10, context=context)
         try:
             body = b"x" * case.body if case.body else None
             connection.request(case.method, case.path, body, dict(case.headers))

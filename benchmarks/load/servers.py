@@ -6,7 +6,7 @@ the run's temporary directory. Nothing here may import a server: they live in ot
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.load.cases import Case
 
@@ -24,6 +24,7 @@ class Server:
         access_log: arguments added when a case asks for an access log; None: it has none.
         environ: environment variables added.
         fixed_answer: answers hello whatever is asked, so it runs only the bodiless hello cases.
+        tls: it speaks TLS.
         workers: whether {workers} in `command` has a meaning.
     """
 
@@ -35,6 +36,7 @@ class Server:
     access_log: tuple[str, ...] | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     fixed_answer: bool = False
+    tls: bool = False
 
     @property
     def workers(self) -> bool:
@@ -45,6 +47,10 @@ class Server:
         if case.access_log and self.access_log is None:
             return False
         return not self.fixed_answer or (case.app == "hello" and not case.body)
+
+    def with_options(self, *options: str) -> "Server":
+        """The same server with options behind its command line (gunicorn's and ours take them)."""
+        return replace(self, command=(*self.command, *options))
 
     def command_line(self, case: Case, values: Mapping[str, str]) -> list[str]:
         """The command for a case, with every {word} of `values` filled in."""
@@ -58,12 +64,12 @@ def _fill(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def _gunicorn(name: str, *options: str) -> Server:
+def _gunicorn(name: str, *options: str, more: tuple[str, ...] = ()) -> Server:
     return Server(
         name,
         "gunicorn",
         ("{python}", "-m", "gunicorn", *_COMMON, *options, "load_apps:{app}"),
-        needs=("gunicorn==27.0.1", "gunicorn_h1c"),
+        needs=("gunicorn==27.0.1", "gunicorn_h1c", *more),
         access_log=_ACCESS_LOG,
     )
 
@@ -86,17 +92,31 @@ def _embedded(name: str, call: str, packages: tuple[str, ...] = ()) -> Server:
 
 _COMMON = ("--bind", "127.0.0.1:{port}", "--workers", "{workers}", "--log-level", "warning")
 _ACCESS_LOG = ("--access-logfile", "{log}")
+# OpenSSL's own server: one connection at a time, sends the file that is asked for and closes.
+_S_SERVER = tuple(
+    "openssl s_server -accept 127.0.0.1:{port} -cert {tmp}/cert.pem -key {tmp}/key.pem -tls1_3 "
+    "-WWW -quiet".split()
+)
 
 SERVERS = {
     server.name: server
     for server in (
         _cyserve("cyserve-sync", "-k", "sync", CYSERVE_REQUIRE_EXTENSIONS="1"),
         _cyserve("cyserve-sync-pure", "-k", "sync", CYSERVE_NO_EXTENSIONS="1"),
+        _cyserve("cyserve-gthread", "-k", "gthread", CYSERVE_REQUIRE_EXTENSIONS="1"),
+        _cyserve(
+            "cyserve-gthread-4", "-k", "gthread", "--threads", "4", CYSERVE_REQUIRE_EXTENSIONS="1"
+        ),
+        _cyserve("cyserve-gevent", "-k", "gevent", CYSERVE_REQUIRE_EXTENSIONS="1"),
         _gunicorn("gunicorn-sync", "-k", "sync", "--http-parser", "fast"),
         _gunicorn("gunicorn-sync-py", "-k", "sync", "--http-parser", "python"),
         _gunicorn("gunicorn-gthread", "-k", "gthread", "--http-parser", "fast"),
         _gunicorn("gunicorn-gthread-py", "-k", "gthread", "--http-parser", "python"),
         _gunicorn("gunicorn-gthread-4", "-k", "gthread", "--threads", "4", "--http-parser", "fast"),
+        # gunicorn's gevent worker imports packaging, which nothing requires.
+        _gunicorn(
+            "gunicorn-gevent", "-k", "gevent", "--http-parser", "fast", more=("gevent", "packaging")
+        ),
         _embedded(
             "bjoern",
             "bjoern.run(load_apps.{app}, '127.0.0.1', {port})",
@@ -104,5 +124,6 @@ SERVERS = {
         ),
         _embedded("fastwsgi", "fastwsgi.run(load_apps.{app}, '127.0.0.1', {port}, loglevel=0)"),
         Server("limit", "", ("{tmp}/limit", "{port}"), packages=("gcc",), fixed_answer=True),
+        Server("openssl", "", _S_SERVER, packages=("openssl",), fixed_answer=True, tls=True),
     )
 }

@@ -69,6 +69,9 @@ def _built(name: str, entries: list[Server]) -> Path:
 
 def versions(where: Home, server: Server) -> str:
     """What runs there: interpreter, the server's version, compiled or pure for cyserve."""
+    if server.name == "openssl":
+        done = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False)
+        return f"{done.stdout.partition('(')[0].strip()}, s_server"
     if not server.venv:
         return "limit.c"
     names = [need.split("==")[0] for need in server.needs]
@@ -91,7 +94,8 @@ _CYSERVE = (
     "print('cyserve', cyserve.__version__, _accel.implementation(), end=', ')\n" + _PYTHON
 )
 _INSTALLED = (
-    "from importlib.metadata import version\n"
-    "for name in {names}: print(name, version(name), end=', ')\n"
+    "from importlib.metadata import distributions\n"
+    "found = {{one.name: one.version for one in distributions()}}\n"
+    "for name in {names}: print(name, found.get(name, '?'), end=', ')\n"
     + _PYTHON.replace("{", "{{").replace("}", "}}")
 )

@@ -126,20 +126,10 @@ def _running(entry: options.Entry, workers: int, core: int, tmp: Path) -> Iterat
     )
     try:
         server.wait_until_answers()
-        deadline = time.monotonic() + 30
-        while not _settled(server.pid, workers + 1):
-            if time.monotonic() > deadline:
-                raise BenchError(f"workers did not come up:\n{server.said()}")
+        server.wait_until_settled(workers + 1)
         yield server
     finally:
         server.stop()
-
-
-def _settled(pid: int, processes: int) -> bool:
-    """Whether all processes are there and for two seconds were hardly on the processor."""
-    cpu = procs.tree_cpu(pid)
-    time.sleep(2)
-    return len(procs.tree(pid)) >= processes and procs.tree_cpu(pid) - cpu < 0.1
 
 
 if __name__ == "__main__":

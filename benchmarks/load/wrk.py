@@ -25,12 +25,19 @@ def version() -> str:
 
 
 def run(
-    case: Case, port: int, tmp: Path, *, core: int, seconds: int, connections: int
+    case: Case,
+    port: int,
+    tmp: Path,
+    *,
+    core: int,
+    seconds: int,
+    connections: int,
+    scheme: str = "http",
 ) -> dict[str, Any]:
     """Drives the case at the server on `port` for `seconds`; returns wrk's counts, see `parse`."""
     script = tmp / f"{case.name}.lua"
     script.write_text(case.wrk_script())
-    url = f"http://{HOST}:{port}{case.path}"
+    url = f"{scheme}://{HOST}:{port}{case.path}"
     options = ["-t", "1", "-c", str(connections), "-d", f"{seconds}s", "-s", str(script)]
     done = subprocess.run(
         ["wrk", *options, url],

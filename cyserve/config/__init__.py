@@ -17,4 +17,5 @@ from cyserve.config.http_mechanics import *
 from cyserve.config.logs import *
 from cyserve.config.naming import *
 from cyserve.config.hooks import *
+from cyserve.config.ssl import *
 from cyserve.config.validators import *

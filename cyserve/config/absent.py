@@ -16,9 +16,7 @@ ABSENT_SETTINGS = frozenset(
     """
     reload reload_engine reload_extra_files spew paste raw_paste_global_conf
     statsd_host dogstatsd_tags statsd_prefix enable_backlog_metric
-    proxy_protocol proxy_allow_ips protocol uwsgi_allow_ips
-    keyfile certfile ssl_version cert_reqs ca_certs suppress_ragged_eofs do_handshake_on_connect
-    ciphers ssl_context
+    protocol uwsgi_allow_ips
     http_protocols http2_cleartext http2_max_concurrent_streams http2_initial_window_size
     http2_max_frame_size http2_max_header_list_size
     asgi_loop asgi_lifespan asgi_disconnect_grace_period websocket_max_message_size root_path

@@ -176,13 +176,13 @@ class Config:
     """
 
     settings: dict[str, Setting]
-    _networks: tuple[list[str], "list[IPv4Network | IPv6Network]"] | None = None
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
         self.settings = make_settings()
         self.usage = usage
         self.prog = prog or "cyserve"
         self.env_orig = os.environ.copy()
+        self._networks: dict[str, tuple[list[str], list[IPv4Network | IPv6Network]]] = {}
         for name, setting in self.settings.items():
             if setting.env is None or setting.env not in os.environ:
                 continue
@@ -334,9 +334,18 @@ class Config:
         return str(self.settings["proc_name"].get() or self.settings["default_proc_name"].get())
 
     @property
-    def is_ssl(self) -> bool:
-        """Whether the listeners speak TLS: never, while there is no setting for it."""
-        return False
+    def is_ssl(self) -> str | None:
+        """Whether the listeners speak TLS: the certificate's or key's path, if there is one."""
+        return self.certfile or self.keyfile or None
+
+    @property
+    def ssl_options(self) -> dict[str, Any]:
+        """The settings of section SSL by name."""
+        return {
+            name: setting.get()
+            for name, setting in self.settings.items()
+            if setting.section == "SSL"
+        }
 
     @property
     def env(self) -> dict[str, str]:
@@ -353,12 +362,19 @@ class Config:
 
     def forwarded_allow_networks(self) -> "list[IPv4Network | IPv6Network]":
         """The networks of `forwarded_allow_ips`, without `*`."""
-        trusted = self.forwarded_allow_ips
-        if self._networks is None or self._networks[0] is not trusted:
+        return self._networks_of("forwarded_allow_ips")
+
+    def proxy_allow_networks(self) -> "list[IPv4Network | IPv6Network]":
+        """The networks of `proxy_allow_ips`, without `*`."""
+        return self._networks_of("proxy_allow_ips")
+
+    def _networks_of(self, name: str) -> "list[IPv4Network | IPv6Network]":
+        texts = self.settings[name].get()
+        if name not in self._networks or self._networks[name][0] is not texts:
             from ipaddress import ip_network  # noqa: PLC0415 - rarely needed
 
-            self._networks = trusted, [ip_network(text) for text in trusted if text != "*"]
-        return self._networks[1]
+            self._networks[name] = texts, [ip_network(text) for text in texts if text != "*"]
+        return self._networks[name][1]
 
 
 def _printable(value: Any) -> str:

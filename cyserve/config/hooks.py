@@ -11,6 +11,7 @@ from cyserve.config.validators import validate_callable, validate_post_request
 
 __all__ = (
     "ChildExit",
+    "NewSSLContext",
     "NumWorkersChanged",
     "OnExit",
     "OnReload",
@@ -252,3 +253,22 @@ class OnExit(Setting):
     def on_exit(server: Any) -> None: ...
 
     default = on_exit
+
+
+class NewSSLContext(Setting):
+    name = "ssl_context"
+    section = SECTION
+    validator = validate_callable(2)
+    desc = """\
+        Makes the TLS context of a worker: ssl_context(config, default_ssl_context_factory).
+
+        Called when a worker starts, and again when certfile or keyfile has changed on disk. The
+        factory takes no arguments and returns what the settings of section SSL say; change that or
+        return an ssl.SSLContext of your own.
+        """
+
+    @staticmethod
+    def ssl_context(config: Any, default_ssl_context_factory: Any) -> Any:
+        return default_ssl_context_factory()
+
+    default = ssl_context

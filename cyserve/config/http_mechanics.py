@@ -4,6 +4,8 @@ What is tolerated here has let requests be smuggled past proxies before; everyth
 asked for.
 """
 
+from typing import Any
+
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag
 from cyserve.config.validators import (
@@ -21,6 +23,8 @@ __all__ = (
     "PermitObsoleteFolding",
     "PermitUnconventionalHTTPMethod",
     "PermitUnconventionalHTTPVersion",
+    "ProxyAllowFrom",
+    "ProxyProtocol",
     "SecureSchemeHeader",
     "StripHeaderSpaces",
 )
@@ -58,6 +62,60 @@ class ForwardedAllowIPS(Setting):
 
     def from_env(self, text: str) -> str:
         return text  # empty has a meaning: nobody is trusted
+
+
+def validate_proxy_protocol(val: Any) -> str:
+    """off, v1, v2 or auto, in any case; a bool, None or the text of one: auto or off."""
+    allowed = "allowed are off, v1, v2, auto, True and False"
+    if val is None or isinstance(val, bool):
+        return "auto" if val else "off"
+    if not isinstance(val, str):
+        raise TypeError(allowed)
+    word = val.strip().lower()
+    word = {"false": "off", "0": "off", "none": "off", "true": "auto", "1": "auto"}.get(word, word)
+    if word not in {"off", "v1", "v2", "auto"}:
+        raise ValueError(allowed)
+    return word
+
+
+class ProxyProtocol(Setting):
+    name = "proxy_protocol"
+    section = SECTION
+    cli = ("--proxy-protocol",)
+    meta = "MODE"
+    nargs = "?"
+    const = "auto"
+    validator = validate_proxy_protocol
+    default = "off"
+    desc = """\
+        Read the PROXY protocol's header by which a proxy names its client: off, v1, v2 or auto.
+
+        For proxies that pass connections on without looking into HTTP. Only the first bytes of a
+        connection are read as a header, before TLS, and only if they come from a peer of
+        proxy_allow_ips; another peer's header is answered with 403. A connection may come without
+        a header. auto, or the flag without a value, is both versions.
+
+        The address holds for all requests of the connection: REMOTE_ADDR and REMOTE_PORT are the
+        client's, PROXY_ADDR and PROXY_PORT the address it connected to, PROXY_PROTOCOL is TCP4 or
+        TCP6 (UDP4, UDP6). If the header names no client (UNKNOWN, LOCAL, UNSPEC, unix sockets),
+        REMOTE_ADDR stays the proxy's and there is no PROXY_ADDR. What the proxy may say about the
+        scheme remains a matter of its own address and forwarded_allow_ips.
+        """
+
+
+class ProxyAllowFrom(Setting):
+    name = "proxy_allow_ips"
+    section = SECTION
+    cli = ("--proxy-allow-from",)
+    meta = "STRING"
+    validator = validate_string_to_addr_list
+    default = "127.0.0.1,::1"
+    desc = """\
+        Proxies that may send a PROXY protocol header, separated by commas.
+
+        IP addresses, networks (10.0.0.0/8) or * for all, which lets every client choose its
+        address. Peers on unix sockets always may.
+        """
 
 
 class PermitObsoleteFolding(Flag):

@@ -10,9 +10,11 @@ __all__ = (
     "ClientBodyBufferSize",
     "ClientBodyTimeout",
     "ClientHeaderTimeout",
+    "ClientMaxBodySize",
     "LimitRequestFieldSize",
     "LimitRequestFields",
     "LimitRequestLine",
+    "SSLHandshakeTimeout",
 )
 
 SECTION = "Security"
@@ -55,6 +57,16 @@ class LimitRequestFieldSize(Number):
         """
 
 
+class SSLHandshakeTimeout(Seconds):
+    name = "ssl_handshake_timeout"
+    section = SECTION
+    cli = ("--ssl-handshake-timeout",)
+    default = 60
+    desc = """\
+        Seconds a client may take for the TLS handshake; 0 is no limit.
+        """
+
+
 class ClientHeaderTimeout(Seconds):
     name = "client_header_timeout"
     section = SECTION
@@ -85,4 +97,19 @@ class ClientBodyBufferSize(Number):
 
         A client that sends slowly then occupies no worker. Larger bodies are read while the
         application runs.
+        """
+
+
+class ClientMaxBodySize(Number):
+    name = "client_max_body_size"
+    section = SECTION
+    cli = ("--client-max-body-size",)
+    default = 0
+    desc = """\
+        Largest request body in bytes; 0 is no limit.
+
+        A request that announces a larger one is answered with 413 and its application is not
+        called. Of a chunked body the size shows only as it comes: if the application is reading
+        it by then, `wsgi.input` raises, and the client gets the 413 unless the application has
+        answered by itself.
         """

@@ -15,6 +15,7 @@ __all__ = (
     "Keepalive",
     "MaxRequests",
     "MaxRequestsJitter",
+    "RequestTimeout",
     "SendTimeout",
     "Timeout",
     "WorkerClass",
@@ -50,8 +51,16 @@ class WorkerClass(Setting):
     desc = """\
         How a worker handles its connections.
 
-        A short name (sync), the dotted path of a class, egg:DISTRIBUTION#NAME, or, in a config
-        file, the class itself.
+        A short name, the dotted path of a class, egg:DISTRIBUTION#NAME, or, in a config file,
+        the class itself. The short names:
+
+        sync runs one request at a time. gthread runs `threads` of them. gevent (needs the package
+        gevent) runs each connection in a greenlet, in a process where the standard library is
+        patched; it is patched before the application is loaded, unless preload_app loads it
+        first. gevent_pywsgi, also called gevent_wsgi, is gevent's own server, for WebSocket
+        handlers that build on it. tornado (needs the package tornado) runs tornado and WSGI
+        applications on tornado's own server. Settings and hooks about requests do not hold for
+        the last two.
         """
 
 
@@ -74,6 +83,9 @@ class WorkerConnections(Number):
     default = 1000
     desc = """\
         How many connections a worker holds at once, those that wait for a request included.
+
+        When there are as many, idle ones are closed to make room for new ones. tornado has no
+        such bound.
         """
 
 
@@ -112,6 +124,35 @@ class Timeout(Number):
         """
 
 
+class RequestTimeout(Seconds):
+    name = "request_timeout"
+    section = SECTION
+    cli = ("--request-timeout",)
+    default = 0
+    desc = """\
+        Seconds the application may take for one request; 0 is no limit.
+
+        They run from its call to the last piece of the answer that it hands over. Other requests of
+        the same worker are not touched: only the one that takes too long is ended. Its line, age
+        and stack are logged and its client gets 504; if a part of the answer has been sent already,
+        the connection is cut instead. Then cyserve.http.overdue.RequestOverdue, a BaseException, is
+        raised in the application. What waits in a thread (for a lock, a database) meets it when the
+        wait is over; the sync worker's wait is interrupted. A request that goes on for 3 more
+        seconds costs the worker: it finishes its other requests within graceful_timeout and is
+        replaced.
+
+        The application can change the limit of the request at hand:
+        environ["cyserve.set_timeout"](seconds) counts from now, 0 is no limit. Long streams and
+        WebSockets want that.
+
+        Code that keeps the GIL (a huge power, a regular expression that backtracks) or, in the
+        gevent worker, never lets the hub run cannot be ended or noticed before it comes to its end;
+        for that there is timeout. Over TLS a thread that cannot be interrupted costs its client the
+        504: it sees the connection cut after those 3 seconds. In the sync worker it has to be less
+        than timeout. The tornado and gevent_pywsgi workers do not have this limit.
+        """
+
+
 class GracefulTimeout(Number):
     name = "graceful_timeout"
     section = SECTION
@@ -120,7 +161,8 @@ class GracefulTimeout(Number):
     desc = """\
         Seconds a worker gets to finish its requests after it was told to stop.
 
-        What still runs then is killed.
+        What still runs then is killed; requests that were still waiting for a thread, or for
+        their own rest, have been answered with 503.
         """
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from cyserve import _accel
-from cyserve._errors import NoMoreData, RequestTimeout
+from cyserve._errors import ContentTooLarge, NoMoreData, RequestTimeout
 from cyserve.http.transport import PlainTransport
 
 _PIECE = 65536
@@ -83,20 +83,29 @@ class LengthReader(_Source):
 
 
 class ChunkedReader(_Source):
-    """A body in chunks (RFC 9112 section 7.1); what is gathered early waits decoded."""
+    """A body in chunks (RFC 9112 section 7.1); what is gathered early waits decoded.
+
+    limit: most bytes of content; 0 is no limit.
+    """
 
     def __init__(
-        self, transport: PlainTransport, timeout: float, decoder: "_accel.ChunkedDecoder"
+        self,
+        transport: PlainTransport,
+        timeout: float,
+        decoder: "_accel.ChunkedDecoder",
+        limit: int = 0,
     ) -> None:
         super().__init__(transport, timeout)
         self.decoder = decoder
+        self.limit = limit
+        self.size = 0  # bytes decoded so far
         self.gathered: list[bytes] = []
         self.gathered_size = 0
 
     def ready(self, limit: int) -> bool:
         decoder = self.decoder
         while not decoder.done and self.gathered_size < limit:
-            data = decoder.decode(self.input, limit)
+            data = self._decode(limit)
             if not data:
                 break
             self.gathered.append(data)
@@ -112,12 +121,19 @@ class ChunkedReader(_Source):
             return data
         decoder = self.decoder
         while not decoder.done:
-            data = decoder.decode(self.input, size)
+            data = self._decode(size)
             if data:
                 return data
             if not decoder.done:
                 self.more()
         return b""
+
+    def _decode(self, size: int) -> bytes:
+        data = self.decoder.decode(self.input, size)
+        self.size += len(data)
+        if 0 < self.limit < self.size:
+            raise ContentTooLarge(self.size, self.limit)
+        return data
 
     def skip_received(self) -> bool:
         self.gathered.clear()

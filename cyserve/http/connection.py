@@ -8,11 +8,21 @@ and `answered` after having run a request. It runs no application and watches no
 from typing import Any
 
 from cyserve import _accel
-from cyserve._errors import NoMoreData, ParseException, RequestTimeout
+from cyserve._errors import (
+    ContentTooLarge,
+    ForbiddenProxyRequest,
+    InvalidProxyHeader,
+    NoMoreData,
+    ParseException,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
+from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
+from cyserve.http.refusal import report
 from cyserve.http.request import Request
 from cyserve.http.transport import PlainTransport, peer_name
 
@@ -23,7 +33,7 @@ RUN = 2  # run `request`, then call `answered`
 WRITE = 4  # wait until something can be written, or the deadline
 
 # States: what the bytes that come next belong to, or whose turn it is.
-_HEAD, _BODY, _SENDING, _LINGERING = range(4)
+_HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE = range(6)
 
 RECEIVE_SIZE = 16384  # bytes to receive at once
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
@@ -39,13 +49,19 @@ class Context:
     """
 
     def __init__(self, cfg: Any, log: Any) -> None:
+        self.cfg = cfg
         self.log = log
+        self.access = log.access if log.access_log_enabled else None
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head
+        self.proxy_protocol: str = cfg.proxy_protocol
+        self.first_state = _HEAD if self.proxy_protocol == "off" else _PROXY
         self.body_buffer_size: int = cfg.client_body_buffer_size
+        self.handshake_timeout: float = cfg.ssl_handshake_timeout or NEVER
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
+        self.max_body_size: int = cfg.client_max_body_size
         self.send_timeout: float = cfg.send_timeout or NEVER
         self.idle_timeout: float = cfg.keepalive
 
@@ -69,8 +85,10 @@ class Connection:
         "interest",
         "keep",
         "lane",
+        "lent",
         "linger_until",
         "place",
+        "proxy_header",
         "request",
         "requests",
         "state",
@@ -90,12 +108,14 @@ class Connection:
         self.template = endpoint.connection_template(address, transport.sock)
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
-        self.state = _HEAD
+        self.state = context.first_state
+        self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
         self.deadline = NEVER  # by the monotonic clock
         self.idle_since = NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
+        self.lent = False  # the application may use the socket itself (Upgrade)
         self.linger_until = NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
@@ -133,21 +153,33 @@ class Connection:
             self._trusted = self.context.policy.trusts(self.address)
         return self._trusted
 
+    def lend_socket(self) -> None:
+        """The application may take the socket over: it expects one that blocks."""
+        self.lent = True
+        self.transport.lend(True)
+
     # -- the scheduler's calls; each returns the next step. now: the monotonic clock --
 
     def start(self, now: float) -> int:
         """Right after it was accepted: its request may be there already."""
-        self.deadline = now + self.context.header_timeout
         self.idle_since = now
+        self.deadline = now + self.context.header_timeout
+        if self.state == _HEAD and self.transport.secure:
+            self.state = _HANDSHAKE
+            self.deadline = now + self.context.handshake_timeout
         return self.proceed(now)
 
     def proceed(self, now: float) -> int:
         """What it waited for has come, or seems to have."""
         state = self.state
-        if state == _SENDING:
-            return self._send(now)
-        if state == _LINGERING:
-            return self._linger(now)
+        if state > _BODY:
+            if state == _SENDING:
+                return self._send(now)
+            if state == _LINGERING:
+                return self._linger(now)
+            if state == _HANDSHAKE:
+                return self._shake_hands(now)
+            return self._read_proxy_header(now)
         try:
             got = self.transport.fill(RECEIVE_SIZE)
         except OSError:
@@ -177,17 +209,88 @@ class Connection:
             return CLOSE if step == WRITE and self.transport.waiting == waiting else step
         # What the client sent in time may have had to wait for us.
         step = self.proceed(now)
-        if step != READ or self.deadline > now:
+        if step == CLOSE or step == RUN or self.deadline > now:
             return step
         if self.request is None and not len(self.transport.input):
             return CLOSE  # it sent nothing at all
+        if state == _PROXY:
+            return self._refuse_plainly(RequestTimeout(), now)
         return self.refuse(RequestTimeout(), now)
+
+    def dismiss(self, now: float) -> None:
+        """The worker leaves: a request that has begun to come is answered with 503."""
+        if self.state not in {_HEAD, _BODY}:
+            return
+        try:
+            self.transport.fill(RECEIVE_SIZE)
+        except OSError:
+            return
+        if self.request is not None or len(self.transport.input):
+            self.refuse(ServiceUnavailable(), now)
 
     def close(self) -> None:
         """Let go of the client, whatever it still waits for."""
         self.transport.close()
 
     # -- receiving --
+
+    def _read_proxy_header(self, now: float) -> int:
+        """The first bytes of the connection may be a proxy's; never any later ones."""
+        transport = self.transport
+        context = self.context
+        try:
+            version = take(transport.fd, transport.input, context.proxy_protocol)
+            if version == UNSURE:
+                return READ
+            if version != ABSENT:
+                if not context.policy.allows_proxy_header(self.address):
+                    peer = peer_name(self.address)
+                    if not peer:  # gone before accept could see who it was: a health check
+                        return CLOSE
+                    raise ForbiddenProxyRequest(peer)
+                header = parse(transport.input, version)
+                if header is None:
+                    return READ
+                self.proxy_header = header
+                self.template.update(header.environ())
+            elif transport.secure and len(transport.input):
+                # Said in the clear, it must not become part of what is encrypted.
+                raise InvalidProxyHeader("it breaks off")
+        except ParseException as exc:
+            return self._refuse_plainly(exc, now)
+        except OSError:
+            return CLOSE
+        if transport.secure:
+            self.state = _HANDSHAKE
+            self.deadline = now + context.handshake_timeout
+        else:
+            self.state = _HEAD
+        return self.proceed(now)
+
+    def _shake_hands(self, now: float) -> int:
+        """Go on with the TLS handshake; the request may come with its last message."""
+        try:
+            step = self.transport.handshake()
+        except ParseException as exc:
+            return self._refuse_plainly(exc, now)
+        except ConnectionError as exc:
+            self.context.log.debug("The client left during the TLS handshake: %s", exc)
+            return CLOSE
+        except OSError as exc:
+            peer = peer_name(self.address)
+            self.context.log.warning("Invalid request from ip=%s: %s", peer, exc)
+            return CLOSE
+        if step:
+            return step
+        self.state = _HEAD
+        self.deadline = now + self.context.header_timeout
+        return self.proceed(now)
+
+    def _refuse_plainly(self, exc: ParseException, now: float) -> int:
+        """Refuse a client with which no keys have been agreed upon."""
+        if self.transport.secure:
+            self.transport = PlainTransport(self.transport.sock, self.transport.waiter)
+        return self.refuse(exc, now)
 
     def _advance(self, now: float) -> int:
         """Look how far the request is with the bytes at hand."""
@@ -221,9 +324,12 @@ class Connection:
         head = req.head
         context = self.context
         reader: LengthReader | ChunkedReader
+        most = context.max_body_size
+        if 0 < most < head.content_length:
+            raise ContentTooLarge(head.content_length, most)
         if head.chunked:
             decoder = _accel.parser.ChunkedDecoder(context.rules)
-            reader = ChunkedReader(self.transport, context.body_timeout, decoder)
+            reader = ChunkedReader(self.transport, context.body_timeout, decoder, most)
         else:
             reader = LengthReader(self.transport, context.body_timeout, head.content_length)
         req.body = Body(reader)
@@ -252,7 +358,7 @@ class Connection:
 
     def refuse(self, exc: BaseException, now: float) -> int:
         """Log a request that cannot be served, answer it, and come to an end."""
-        self.context.log.warning("Invalid request from ip=%s: %s", peer_name(self.address), exc)
+        report(self, exc)
         self.keep = False
         self.unread = self.request is not None
         self.transport.output.write(response_for(exc))
@@ -265,12 +371,24 @@ class Connection:
         body = self.request.body if self.request is not None else NO_BODY
         self.request = None
         self.state = _HEAD
+        if self.lent:
+            self.lent = False
+            self.transport.lend(False)
         if body is not NO_BODY:
             try:
                 self.unread = body.failed or not body.reader.skip_received()
             except ParseException:
                 self.unread = True
             self.keep = self.keep and not self.unread
+
+    def fail(self, exc: BaseException) -> None:
+        """Whoever was to run the request has failed: the client gets an error if it got nothing."""
+        self.keep = False
+        if self.request is not None:  # it has not been run
+            self.transport.discard()
+            self.transport.output.write(response_for(exc))
+            self.transport.waiting = len(self.transport.output)
+            self.finish_request()
 
     def abandon(self) -> None:
         """The request did not come to a proper end: nothing more is sent, nothing more is run."""

@@ -16,11 +16,12 @@ from typing import Any
 from cyserve._errors import ParseException
 from cyserve.http.environ import make_environ
 from cyserve.http.errors import response_for, status_for
+from cyserve.http.overdue import RequestOverdue
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
 
-_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 
 
 class Cycle:
@@ -45,6 +46,7 @@ class Cycle:
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
         self.access = self.log.access if self.log.access_log_enabled else None
+        self.watch = worker.watch  # for `request_timeout`; None without
 
     def run(self, req: Request) -> None:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
@@ -54,6 +56,7 @@ class Cycle:
         slot.begin(req.head.request_line(), lane)
         resp = None
         environ: dict[str, Any] = {}
+        logged = self.access is None
         started = time.monotonic() if self.access is not None else 0.0
         try:
             if self.pre_request is not None:
@@ -67,13 +70,19 @@ class Cycle:
                 worker.alive = False
             if not (self.keep_alive and worker.alive):
                 resp.must_close = True
-            self._respond(resp, environ)
+            if self.watch is None:
+                self._respond(resp, environ)
+            else:
+                self.watch.run(self._respond, resp, environ)
             connection.keep = not resp.closes
+        except RequestOverdue:
+            connection.keep = False
+            logged = True  # by the watch, as soon as the time was over
         except BaseException as exc:
             connection.keep = False
             self._failed(req, resp, exc)
         finally:
-            if self.access is not None and resp is not None:
+            if not logged and resp is not None:
                 self._log_access(resp, req, environ, time.monotonic() - started)
             if self.post_request is not None:
                 self._post_request(req, environ, resp)

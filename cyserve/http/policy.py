@@ -9,7 +9,14 @@ from typing import Any
 
 from cyserve import _accel
 from cyserve._errors import ExpectationFailed, InvalidHeaderName, InvalidSchemeHeaders
-from cyserve._grammar import HAS_CODINGS, HAS_EXPECT, HAS_PROXY, HAS_SCHEME, HAS_UNDERSCORE
+from cyserve._grammar import (
+    HAS_CODINGS,
+    HAS_EXPECT,
+    HAS_PROXY,
+    HAS_SCHEME,
+    HAS_UNDERSCORE,
+    HAS_UPGRADE,
+)
 from cyserve.http.request import Request
 
 _RULES = (
@@ -36,20 +43,18 @@ class Policy:
             **{name: getattr(cfg, name) for name in _RULES},
             scheme_headers=tuple(self.scheme_headers),
         )
-        self.trust_all = "*" in cfg.forwarded_allow_ips
-        self.trusted_networks = cfg.forwarded_allow_networks()
+        self.trusted = cfg.forwarded_allow_ips, cfg.forwarded_allow_networks()
+        self.proxies = cfg.proxy_allow_ips, cfg.proxy_allow_networks()
         self.forwarder_headers = frozenset(cfg.forwarder_headers)
         self.header_map: str = cfg.header_map
 
     def trusts(self, address: Any) -> bool:
         """True when the socket peer may speak for its clients (a unix peer always may)."""
-        if self.trust_all or not isinstance(address, tuple):
-            return True
-        try:
-            peer = ip_address(address[0].partition("%")[0])
-        except ValueError:
-            return False
-        return any(peer in network for network in self.trusted_networks)
+        return _belongs(address, *self.trusted)
+
+    def allows_proxy_header(self, address: Any) -> bool:
+        """True when the socket peer may send a PROXY header (a unix peer always may)."""
+        return _belongs(address, *self.proxies)
 
     def decide(self, req: Request) -> None:
         """Judge the flagged fields of a request; raises a ParseException to refuse it."""
@@ -58,6 +63,8 @@ class Policy:
             req.must_close = True  # the body is handed over still encoded
         if flags & HAS_EXPECT:
             self._expect(req)
+        if flags & HAS_UPGRADE:
+            req.connection.lend_socket()
         if not flags & (HAS_SCHEME | HAS_UNDERSCORE | HAS_PROXY):
             return
         trusted = req.connection.trusted()
@@ -103,3 +110,13 @@ class Policy:
                     continue
             kept.append(field)
         req.headers = kept
+
+
+def _belongs(address: Any, allowed: list[str], networks: list[Any]) -> bool:
+    if "*" in allowed or not isinstance(address, tuple):
+        return True
+    try:
+        peer = ip_address(address[0].partition("%")[0])
+    except ValueError:
+        return False
+    return any(peer in network for network in networks)

@@ -84,7 +84,9 @@ class Request:
 
     @property
     def proxy_protocol_info(self) -> dict[str, Any] | None:
-        return None
+        """What the connection's PROXY header says; None without one."""
+        header = self.connection.proxy_header
+        return header._asdict() if header is not None else None
 
     def force_close(self) -> None:
         self.must_close = True

@@ -292,7 +292,7 @@ class Response:
     def sendfile(self, wrapper: FileWrapper) -> bool:
         """Queue the rest of a file from its current offset; False if it is no plain file."""
         self.frame()
-        if not self.cfg.sendfile or self.cfg.is_ssl or self.bodyless:
+        if not self.cfg.sendfile or self.bodyless:
             return False
         try:
             fd = wrapper.filelike.fileno()

@@ -5,6 +5,7 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
+import contextlib
 import errno
 import os
 import select
@@ -15,6 +16,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from cyserve import _accel
+
+_STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 
 #: Bytes that may wait in memory for a slow client before the application is made to wait.
 HIGH_WATER = 65536
@@ -66,6 +69,51 @@ class PollWaiter:
         return bool(ready)
 
 
+class ClientSocket(socket.socket):
+    """A client's socket as the application gets it (`gunicorn.socket`).
+
+    When the application closes it, its number may be another client's at once; so the transport is
+    told first.
+    """
+
+    __slots__ = ("transport",)
+
+    transport: "PlainTransport | None"
+
+    def __init__(self, family: int, fd: int) -> None:
+        super().__init__(family, _STREAM, 0, fd)
+        self.transport = None
+
+    def close(self) -> None:
+        self._tell()
+        super().close()
+
+    def detach(self) -> int:
+        self._tell()
+        return super().detach()
+
+    def _tell(self) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.release()
+
+
+def accept(listener: socket.socket) -> tuple[ClientSocket, Any] | None:
+    """Take a client from a listener in non-blocking mode: its socket and its address.
+
+    None if nobody waits. Raises OSError as accept(2) does.
+    """
+    fd = _accel.io.accept(listener.fileno())
+    if fd < 0:
+        return None
+    family = int(listener.family)
+    sock = ClientSocket(family, fd)
+    try:
+        return sock, sock.getpeername()
+    except OSError:  # it has gone already
+        return sock, "" if family == socket.AF_UNIX else ("", 0)
+
+
 class PlainTransport:
     """A connected stream socket without encryption.
 
@@ -82,6 +130,8 @@ class PlainTransport:
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self.sock = sock
+        if isinstance(sock, ClientSocket):
+            sock.transport = self
         self.fd = sock.fileno()
         self.waiter = waiter
         self.input = _accel.io.InputBuffer()
@@ -90,6 +140,10 @@ class PlainTransport:
         self.file: _FileTail | None = None
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
+
+    def handshake(self) -> int:
+        """Go on with agreeing upon keys: 0 done, 1 wait until readable, 4 until writable."""
+        return 0
 
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait.
@@ -148,9 +202,9 @@ class PlainTransport:
         """Forget everything that waits to be sent."""
         self.output.clear()
         self.waiting = 0
-        if self.file is not None:
-            os.close(self.file.fd)
-            self.file = None
+        file, self.file = self.file, None  # first: the thread may be interrupted anywhere
+        if file is not None:
+            os.close(file.fd)
 
     def shutdown_write(self) -> None:
         """Send the end of our stream; the client may still be sending."""
@@ -162,10 +216,21 @@ class PlainTransport:
         self.input.skip(len(self.input))
         return got
 
+    def lend(self, blocking: bool) -> None:
+        """Let the application have the socket in blocking mode, or take it back."""
+        with contextlib.suppress(OSError):  # the application may have closed it
+            self.sock.setblocking(blocking)
+
     def close(self) -> None:
         self.discard()
+        self.release()
         self.sock.close()
-        # Its number goes to the next connection; an application may have kept `wsgi.input`.
+
+    def release(self) -> None:
+        """The descriptor is somebody else's from now on: the next client's, or the application's.
+
+        An application may have kept `wsgi.input`, or have closed the socket itself.
+        """
         self.fd = -1
         self.fill = _closed
 

@@ -14,9 +14,10 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from cyserve import process
+from cyserve.certificates import Certificates
 from cyserve.scoreboard import READY, Scoreboard, Slot
 
 _STDERR = 2
@@ -56,6 +57,9 @@ class Worker:
         for name in ("ABRT", "HUP", "QUIT", "INT", "TERM", "USR1", "USR2", "WINCH", "CHLD")
     ]
 
+    #: Whether `certificates` are wanted; worker classes of others bring TLS of their own.
+    serves_tls = False
+
     #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
     PIPE: tuple[int, ...] = ()
 
@@ -82,9 +86,12 @@ class Worker:
         self.alive = True
         self.wait_fds: list[Any] = []
         self.wsgi: Any = None
+        self.certificates: Certificates | None = None
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
         self.tmp = Heartbeat(self)
+        #: Ends requests that take too long; None without `request_timeout`.
+        self.watch: Any = None
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
@@ -103,6 +110,8 @@ class Worker:
         A subclass that adds to it calls this last, since it does not return before the end.
         """
         os.environ.update(self.cfg.env)
+        if self.serves_tls and self.cfg.is_ssl:  # with the rights to read a key that only root may
+            self.certificates = Certificates(self.cfg, self.log)
         process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
         random.seed()  # else all workers would draw the same numbers
 
@@ -122,11 +131,40 @@ class Worker:
         self.booted = True
         self.notify()
         self.slot.state = READY
+        if self.cfg.request_timeout:
+            self._start_watch()
         self.run()
 
     def load_wsgi(self) -> None:
         """Load the application; whatever it raises ends the worker."""
         self.wsgi = self.app.wsgi()
+
+    def _start_watch(self) -> None:
+        from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on
+
+        interrupter = self.interrupter()
+        if interrupter is None:
+            self.log.warning("request_timeout has no effect in a %s", type(self).__name__)
+        else:
+            self.watch = RequestWatch(self, interrupter).start()
+
+    def interrupter(self) -> Any:
+        """How requests are interrupted (`interrupts.Interrupter`); None if they cannot be."""
+        from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
+
+        return ThreadInterrupter()
+
+    def unwatch(self, connection: Any) -> None:
+        """The request that this connection runs is overdue: its descriptor will be exchanged.
+
+        Called by any thread. A worker whose poller looks at it meanwhile has to leave it out.
+        """
+
+    def lose(self, connection: Any) -> None:
+        """The request that it runs goes on although it was interrupted; the worker is to stop.
+
+        Called by any thread. It does not hold up the end if its `place` is `connection_loop.LOST`.
+        """
 
     def init_signals(self) -> None:
         """Install the worker's handlers; every signal also writes a byte to `PIPE`."""
@@ -150,7 +188,7 @@ class Worker:
         """TERM: finish what is running, then leave."""
         self.alive = False
 
-    def handle_quit(self, sig: int, frame: FrameType | None) -> NoReturn:
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """INT, QUIT: leave now, in the middle of whatever runs."""
         self.alive = False
         self.leaving = True
@@ -158,7 +196,7 @@ class Worker:
         time.sleep(0.1)
         sys.exit(0)
 
-    def handle_abort(self, sig: int, frame: FrameType | None) -> NoReturn:
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """ABRT: the master found the worker silent; all stacks have been written already."""
         self.alive = False
         self.leaving = True

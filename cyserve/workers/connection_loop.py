@@ -9,27 +9,37 @@ worker sees to that.
 
 import errno
 import os
+import select
+import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from cyserve import _accel
+from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
-from cyserve.http.transport import PlainTransport, Waiter
+from cyserve.http.transport import PlainTransport, Waiter, accept
+from cyserve.scoreboard import DRAINING
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
+SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
+COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
+LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
+FAREWELL = 0.25  # seconds before the master's patience ends, to tell who waits in vain
 ROOM = 32  # idle connections closed at once, at most, to make room
 
 # Connection.place: where it is.
 WAITING = 0  # for its client
 READY = 1  # in `ready`: something has come, or its next request is in its buffer
 RUNNING = 2  # with a thread that runs its request
+LOST = 3  # with a thread that does not come back (request_timeout)
 
-_NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ConnectionLoop:
@@ -47,6 +57,8 @@ class ConnectionLoop:
         self.context = Context(cfg, worker.log)
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
+        self.certificates: Certificates | None = worker.certificates
+        self.make_transport = transport_maker(worker, waiter)
         self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
@@ -55,8 +67,11 @@ class ConnectionLoop:
         self.connections: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()
         self.arrivals: deque[int] = deque()  # listeners with new connections
-        self.accepted = 0  # from the first of them in this turn
+        self.share = 0  # how many more are taken from the first of them in this turn
+        self.lightest = False  # this worker holds fewer connections than the others
         self.accepting = False
+        self.next_complaint = 0.0
+        self.next_look = 0.0
         self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
         self.now = time.monotonic()
@@ -73,7 +88,7 @@ class ConnectionLoop:
         """
         ready = self.ready
         while True:
-            while ready:
+            while ready and self.now < self.next_look:
                 connection = ready.popleft()
                 step = connection.step
                 if step != RUN:
@@ -90,13 +105,14 @@ class ConnectionLoop:
             if self.now >= self.due:
                 return None
             found = self.poller.take()
-            if not found:
+            if not (found or ready):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
         self.now = time.monotonic()
+        self.next_look = self.now + LOOK
         for fd in found:
             connection = self.connections.get(fd)
             if connection is None:
@@ -114,8 +130,8 @@ class ConnectionLoop:
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
         self.now = now = time.monotonic()
-        if connection.transport.sock.fileno() != connection.fd:
-            self._close(connection)  # by the application: another may have that number by now
+        if connection.transport.fd < 0:
+            self._close(connection)  # the application has closed the socket
         else:
             self.settle(connection, connection.answered(now))
 
@@ -157,10 +173,11 @@ class ConnectionLoop:
                 serve(connection)
                 self.answered(connection)
             elif self.now < self.due:
-                self.wait(self.due - self.now)
+                self.wait(min(self.due, self.stop_at) - self.now)
             if self.now >= self.due:
                 self.tick()
                 self.due = self.now + tick
+        self.give_up()
         self.close()
 
     # -- time --
@@ -170,10 +187,11 @@ class ConnectionLoop:
         self.now = now = time.monotonic()
         worker = self.worker
         worker.notify()
-        worker.slot.connections = len(self.connections)
         if worker.alive and not worker.is_parent_alive():
             self.log.info("Parent changed, shutting down: %s", worker)
             worker.alive = False
+        if self.certificates is not None:
+            self.certificates.refresh()
         self.resume_accepting()
         if now >= self.stop_at - self.graceful_timeout:
             self._hurry()
@@ -208,16 +226,17 @@ class ConnectionLoop:
             self._pause_accepting()
             return None
         fd = self.arrivals[0]
-        connection = None
-        if self.accepted < ACCEPT_BATCH:
-            self.accepted += 1
-            connection = self._take_from(self.endpoints[fd])
-        if connection is None:
-            self.accepted = 0
+        if not self.share:
+            self.share = self._fair_share()
+        connection = self._take_from(self.endpoints[fd])
+        self.share -= 1
+        if connection is None or not self.share:
+            self.share = 0
             if self.arrivals:
                 self.arrivals.popleft()
-            if self.accepting:
+            if self.accepting and not self.lightest:
                 self.poller.requeue_listener(fd)
+        if connection is None:
             return None
         step = connection.start(self.now)
         if step == RUN:
@@ -226,28 +245,52 @@ class ConnectionLoop:
         self.settle(connection, step)
         return None
 
+    def _fair_share(self) -> int:
+        """How many new connections to take before the other workers' turn.
+
+        A worker that holds more than an idle other one takes one at a time; one that holds far
+        fewer stays at the head of the line until it has caught up.
+        """
+        own = len(self.connections)
+        others = self.worker.slot.lightest_peer() if own >= SPREAD else None
+        if others is None:
+            self.lightest = False
+            return SPREAD
+        self.lightest = own + SPREAD < others
+        return int(min(max(1, others + SPREAD - own), ACCEPT_BATCH))
+
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
-        if full and self.worker.alive and not self._make_room():
-            self._pause_accepting()
-            return None
-        listener = endpoint.listener.sock
-        try:
-            accepted = _accel.io.accept(listener.fileno(), int(listener.family))
-        except OSError as exc:
-            if exc.errno not in _NO_RESOURCES:
-                raise
-            self.log.error("Cannot accept connections for now: %s", exc)
-            self._pause_accepting()
-            return None
-        if accepted is None:
-            return None
-        sock, address = accepted
-        transport = PlainTransport(sock, self.waiter)
+        if full and self.worker.alive:
+            if not _somebody_waits(endpoint.listener.fileno()):
+                return None  # nobody's connection is closed for nobody
+            if not self._make_room():
+                self._pause_accepting()
+                return None
+        transport = None
+        while transport is None:
+            try:
+                accepted = accept(endpoint.listener.sock)
+            except OSError as exc:
+                if exc.errno not in NO_RESOURCES:
+                    raise
+                if self.now >= self.next_complaint:
+                    self.next_complaint = self.now + COMPLAIN_SECONDS
+                    self.log.error("Cannot accept connections for now: %s", exc)
+                self._pause_accepting()
+                return None
+            if accepted is None:
+                return None
+            sock, address = accepted
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()  # its client has gone already
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
+        self.worker.slot.connections = len(self.connections)
         return connection
 
     def _make_room(self) -> bool:
@@ -272,7 +315,8 @@ class ConnectionLoop:
         the master kills.
         """
         self.now = time.monotonic()
-        self.stop_at = self.now + self.graceful_timeout - min(0.5, self.graceful_timeout / 4)
+        self.stop_at = self.now + drain_seconds(self.graceful_timeout)
+        self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()
@@ -289,7 +333,8 @@ class ConnectionLoop:
         """Whether there is something left to bring to its end; the worker has been told to stop."""
         if self.stop_at == float("inf"):
             self.drain()
-        return bool(self.connections) and self.now < self.stop_at
+        left = any(connection.place != LOST for connection in self.connections.values())
+        return left and self.now < self.stop_at
 
     def _hurry(self) -> None:
         """Wait for idle clients only a little longer."""
@@ -298,6 +343,14 @@ class ConnectionLoop:
             if connection.idle_since <= self.now and connection.deadline > end:
                 connection.deadline = end
         self.earliest = 0.0
+
+    def give_up(self) -> None:
+        """The time is over: whoever has begun to send a request is told so."""
+        for connection in list(self.connections.values()):
+            if connection.place != RUNNING and connection.place != LOST:
+                connection.dismiss(self.now)
+                self._close(connection)
+        self.ready.clear()
 
     def close(self) -> None:
         """Let go of everything that is left."""
@@ -331,9 +384,40 @@ class ConnectionLoop:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
             self._unregister(connection)
             del self.connections[connection.fd]
+            self.worker.slot.connections = len(self.connections)
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
+
+
+def _somebody_waits(listener: int) -> bool:
+    """Whether there is a connection to accept."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], PlainTransport]:
+    """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
+
+    waiter: a `Waiter`, or None if each transport is given one of its own. The function raises
+    OSError if the client has gone.
+    """
+    certificates: Certificates | None = worker.certificates
+    if certificates is None:
+        return lambda sock: PlainTransport(sock, waiter)
+    from cyserve.http.tls import TLSTransport  # noqa: PLC0415 - it loads ssl
+
+    ragged = bool(worker.cfg.suppress_ragged_eofs)
+    return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
+
+
+def drain_seconds(patience: float) -> float:
+    """How long a worker may drain, for it to have the last word with its clients.
+
+    patience: seconds after which the master kills it.
+    """
+    return max(patience - FAREWELL, patience / 2)
 
 
 def empty(fd: int) -> None:

@@ -19,7 +19,7 @@ from cyserve.http.cycle import Cycle
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
-from cyserve.workers.connection_loop import TICK, ConnectionLoop, empty
+from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
 from cyserve.workers.turns import NAP, PARK, PAUSE, WAIT, Turns
 
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
@@ -40,6 +40,8 @@ class ThreadWorker(Worker):
     `finish_request`, `murder_*` and `wait_for_and_dispatch_events` is done by `loop` and `turns`:
     there are no such methods, and those of a subclass are not called.
     """
+
+    serves_tls = True
 
     tpool: Any = None
     loop: ConnectionLoop | None = None  # from `run` on
@@ -72,6 +74,7 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
+        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
         self.stopping = False
@@ -130,6 +133,7 @@ class ThreadWorker(Worker):
             return  # whoever has it is stuck, in writing a log line perhaps
         try:
             loop.stop_at = 0.0
+            loop.give_up()
             self._nudge()
             self.wanted.notify_all()
             self.wanted.wait_for(lambda: self.threads_left <= self.turns.running(), LEAVE_SECONDS)
@@ -200,7 +204,7 @@ class ThreadWorker(Worker):
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = thread
+                connection.lane = self.lanes[thread]
                 poller.waiting = len(loop.ready) + len(loop.arrivals)
                 turns.enter(thread, loop.now)
                 lock.release()
@@ -231,11 +235,27 @@ class ThreadWorker(Worker):
             if self.handle_request(conn.request, conn) is False:
                 conn.keep = False
             if conn.request is not None:
-                conn.abandon()  # a subclass has done something else with it
-        except BaseException:  # from a subclass: the thread must live on
+                conn.abandon()  # a subclass has answered by itself
+        except BaseException as exc:  # from a subclass: the thread must live on
             if not self.leaving:
                 self.log.exception("Exception while handling a request")
-            conn.abandon()
+            conn.fail(exc)
+
+    def unwatch(self, connection: Connection) -> None:
+        connection.interest = 0
+        if connection.transport.fd >= 0:
+            with contextlib.suppress(OSError):  # it may not be watched
+                self.poller.unregister(connection.fd)
+
+    def lose(self, connection: Connection) -> None:
+        assert self.loop is not None
+        self.loop.due = 0.0  # see _keep, which it will wake next
+        with self.lock:
+            if connection.place == RUNNING:
+                connection.place = LOST
+                # All threads may be lost, and others wait for one. It has the lane of the lost.
+                self.lanes.append(connection.lane)
+                self._start_thread(self.turns.join())
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.

@@ -17,6 +17,8 @@ from cyserve.workers.connection_loop import TICK, ConnectionLoop
 class SyncWorker(Worker):
     """Runs the application for one connection after the other."""
 
+    serves_tls = True
+
     def run(self) -> None:
         self.cycle = Cycle(self, keep_alive=False)
         interval = min(TICK, self.timeout or TICK)

@@ -54,6 +54,14 @@ class Turns:
         self.slow = 0.0  # how many of the last requests were long: 0..1
         self.patience = BLOCKED  # how long a thread in the application is counted on
 
+    def join(self) -> int:
+        """Room for one more thread; returns its number."""
+        self.role.append(GONE)
+        self.began.append(_IDLE)
+        self.streak.append(0)
+        self.since.append(0.0)
+        return len(self.role) - 1
+
     def rest(self, thread: int, now: float) -> int:
         """Nothing is ready for `thread`, or it has left: returns how it shall sleep."""
         if self.role[thread] == ACTIVE:

@@ -7,8 +7,11 @@ of the servers it uses.
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # harness and http_client are no
 
 import harness
 from harness import Server
+from worker_kinds import KEEPING, WORKERS, allow_descriptors
 
 StartServer = Callable[..., Server]
+
+DESCRIPTORS = 4000  # for tests with many clients at once
 
 
 def _starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
@@ -70,6 +76,58 @@ def http_server(start_module_server: StartServer, kernel: str | None) -> Server:
     return start_module_server(
         "requests_app:app", bind=["127.0.0.1:0", "unix:http.sock"], kernel=kernel
     )
+
+
+@pytest.fixture(scope="module", params=list(WORKERS))
+def worker_kind(request: pytest.FixtureRequest) -> str:
+    """Runs the test once with each kind of worker."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=KEEPING)
+def keeping_kind(request: pytest.FixtureRequest) -> str:
+    """Runs the test once with each kind of worker that keeps connections alive."""
+    return str(request.param)
+
+
+@pytest.fixture
+def start_kind(start_server: StartServer, kernel: str | None, worker_kind: str) -> StartServer:
+    """Starts servers of requests_app with this kind of worker; takes what start_server takes."""
+    allow_descriptors(DESCRIPTORS)
+    return partial(start_server, "requests_app:app", *WORKERS[worker_kind], kernel=kernel)
+
+
+@pytest.fixture
+def start_keeping(start_server: StartServer, kernel: str | None, keeping_kind: str) -> StartServer:
+    """As start_kind, for the kinds that keep connections alive."""
+    return partial(start_server, "requests_app:app", *WORKERS[keeping_kind], kernel=kernel)
+
+
+@pytest.fixture(scope="module")
+def kind_server(start_module_server: StartServer, kernel: str | None, worker_kind: str) -> Server:
+    """requests_app on one worker of this kind, with room for many connections."""
+    allow_descriptors(DESCRIPTORS)
+    return start_module_server(
+        "requests_app:app", *WORKERS[worker_kind], "--worker-connections=3000", kernel=kernel
+    )
+
+
+@pytest.fixture(scope="module")
+def keeping_server(
+    start_module_server: StartServer, kernel: str | None, keeping_kind: str
+) -> Server:
+    """requests_app on one worker of this kind."""
+    return start_module_server("requests_app:app", *WORKERS[keeping_kind], kernel=kernel)
+
+
+@pytest.fixture
+def everybody_may_enter(tmp_path: Path) -> None:
+    """Lets any user reach the folders of this test, as workers of another user must."""
+    if os.geteuid() != 0:
+        harness.missing("only root may become somebody else")
+    for folder in (tmp_path, *tmp_path.parents):
+        if Path(tempfile.gettempdir()) in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o055)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,12 +9,15 @@ never follows a redirect and adds no header by itself.
 from __future__ import annotations
 
 import fcntl
+import json
 import socket
+import ssl
 import struct
 import termios
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 Address = tuple[str, int] | str  # host and port, or the path of a unix socket
 TIMEOUT = 30.0  # generous: a slow machine must not fail a test
@@ -45,12 +48,26 @@ class Response:
     def text(self) -> str:
         return self.body.decode("utf-8")
 
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
 
 class Client:
     """One connection. Use as a context manager."""
 
-    def __init__(self, address: Address, timeout: float = TIMEOUT, receive_buffer: int = 0) -> None:
-        """receive_buffer: SO_RCVBUF in bytes; small makes the server wait for this client."""
+    def __init__(
+        self,
+        address: Address,
+        timeout: float = TIMEOUT,
+        receive_buffer: int = 0,
+        tls: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        """receive_buffer: SO_RCVBUF in bytes; small makes the server wait for this client.
+
+        tls: the context to speak TLS with, to a server called localhost; session: one to resume.
+        """
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
         else:
@@ -61,6 +78,8 @@ class Client:
         self.sock.settimeout(timeout)
         try:
             self.sock.connect(address)
+            if tls is not None:
+                self.sock = tls.wrap_socket(self.sock, server_hostname="localhost", session=session)
         except OSError:
             self.sock.close()
             raise
@@ -209,8 +228,9 @@ def request(
     headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
     timeout: float = TIMEOUT,
+    tls: ssl.SSLContext | None = None,
 ) -> Response:
     """One request on a connection of its own."""
-    with Client(address, timeout) as client:
+    with Client(address, timeout, tls=tls) as client:
         client.send(request_bytes(target, method, headers, body))
         return client.read_response(method)

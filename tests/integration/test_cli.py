@@ -74,9 +74,9 @@ def test_good_command_line(cli, args):
         ([], 1, "No application module specified."),
         (["--nope", "shop"], 2, "unrecognized arguments: --nope"),
         pytest.param(
-            ["--certfile", "x", "shop"],
+            ["--dirty-app", "x", "shop"],
             2,
-            "Error: --certfile: this version of cyserve does not have it (see",
+            "Error: --dirty-app: this version of cyserve does not have it (see",
             marks=differs("has it"),
         ),
         (["-w", "x", "shop"], 2, "argument -w/--workers: invalid int value: 'x'"),
@@ -179,7 +179,7 @@ def test_failing_config_file(cli):
     ("text", "message"),
     [
         ("workers = 'x'", "own.py: workers = 'x': allowed is a whole number, 0 or more"),
-        ("certfile = 'x'", "own.py: certfile: this version of cyserve does not have it"),
+        ("dirty_apps = 'x'", "own.py: dirty_apps: this version of cyserve does not have it"),
         ("def on_exit(): ...", "allowed is a function with 1 positional parameters, this has 0"),
     ],
 )

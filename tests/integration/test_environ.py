@@ -59,7 +59,7 @@ def test_every_key_over_tcp(http_server):
     assert environ["wsgi.multiprocess"] is False
     assert environ["wsgi.run_once"] is False
     assert environ["wsgi.input_terminated"] is True
-    assert environ["gunicorn.socket"] == "socket"
+    assert environ["gunicorn.socket"] == "ClientSocket"  # a socket.socket
     assert re.fullmatch(r"\w+/[\w.+]+", environ["SERVER_SOFTWARE"])
     assert environ["REQUEST_METHOD"] == "GET"
     assert environ["RAW_URI"] == "/environ?q=%20&a=b"

@@ -112,15 +112,15 @@ def log_lines_of(server, mark):
 
 
 @pytest.mark.parametrize("name", BAD_REQUESTS)
-def test_a_bad_request(http_server, name):
+def test_a_bad_request(kind_server, name):
     status, raw = BAD_REQUESTS[name]
-    mark = http_server.log_mark()
-    with http_server.connect() as client:
+    mark = kind_server.log_mark()
+    with kind_server.connect() as client:
         client.send(raw)
         response = client.read_response()
         assert client.read_to_eof() == b""
     assert response.status == status
-    lines = log_lines_of(http_server, mark)
+    lines = log_lines_of(kind_server, mark)
     assert len(lines) == 1, lines
     assert re.search(r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: .", lines[0])
 
@@ -135,10 +135,10 @@ def test_a_bad_request(http_server, name):
         pytest.param("unknown coding", marks=differs("sends a wrong reason with 501")),
     ],
 )
-def test_the_error_page(http_server, name):
+def test_the_error_page(kind_server, name):
     status, raw = BAD_REQUESTS[name]
     reason = REASONS[status]
-    with http_server.connect() as client:
+    with kind_server.connect() as client:
         response = client.send(raw).read_response()
     assert response.raw_head.startswith(f"HTTP/1.1 {status} {reason}\r\n".encode())
     assert response.header("Connection") == "close"
@@ -149,14 +149,14 @@ def test_the_error_page(http_server, name):
     assert f"<h1><p>{reason}</p></h1>" in response.text
 
 
-def test_the_error_page_escapes_what_the_client_sent(http_server):
-    with http_server.connect() as client:
+def test_the_error_page_escapes_what_the_client_sent(kind_server):
+    with kind_server.connect() as client:
         response = client.send(get("<script>alert(1)</script>")).read_response()
     assert b"&lt;script&gt;" in response.body
     assert b"<script>" not in response.body
 
 
-def test_what_is_legal_though_odd(http_server):
+def test_what_is_legal_though_odd(kind_server):
     for raw in (
         get("Content-Length: 000"),
         get("Empty:"),
@@ -171,7 +171,7 @@ def test_what_is_legal_though_odd(http_server):
         get("Transfer-Encoding: CHUNKED") + b"000\r\n\r\n",
         get("Transfer-Encoding: identity, chunked") + b"0\r\n\r\n",
     ):
-        with http_server.connect() as client:
+        with kind_server.connect() as client:
             assert client.send(raw).read_response().status in (200, 404), raw
 
 
@@ -196,48 +196,48 @@ FAILING = {
         pytest.param("text-body", marks=differs("has sent its headers when it looks at the body")),
     ],
 )
-def test_an_application_that_fails_before_its_headers(http_server, name):
-    mark = http_server.log_mark()
-    with http_server.connect() as client:
+def test_an_application_that_fails_before_its_headers(kind_server, name):
+    mark = kind_server.log_mark()
+    with kind_server.connect() as client:
         client.send(request_bytes(f"/{name}"))
         response = client.read_response()
         assert client.read_to_eof() == b""
     assert (response.status, response.reason) == (500, "Internal Server Error")
     assert b"raised" not in response.body  # nothing of the application's reaches the client
-    log = "\n".join(log_lines_of(http_server, mark))
+    log = "\n".join(log_lines_of(kind_server, mark))
     assert log.count(f"[ERROR] Error handling request GET /{name}") == 1
     assert log.count("Traceback (most recent call last)") == 1
     assert re.search(FAILING.get(name, ""), log)
 
 
 @pytest.mark.parametrize("name", ["raise-after", "closing-error"])
-def test_an_application_that_fails_after_its_headers(http_server, name):
-    mark = http_server.log_mark()
-    with http_server.connect() as client, pytest.raises(BrokenResponse):
+def test_an_application_that_fails_after_its_headers(kind_server, name):
+    mark = kind_server.log_mark()
+    with kind_server.connect() as client, pytest.raises(BrokenResponse):
         client.send(request_bytes(f"/{name}")).read_response()  # never looks complete
-    log = "\n".join(log_lines_of(http_server, mark))
+    log = "\n".join(log_lines_of(kind_server, mark))
     assert log.count("Error handling request") == 1
     assert log.count("Traceback (most recent call last)") == 1
 
 
 @differs("keeps the headers of the first start_response")
-def test_exc_info_replaces_the_answer(http_server):
-    response = http_server.request("/exc-info")
+def test_exc_info_replaces_the_answer(kind_server):
+    response = kind_server.request("/exc-info")
     assert (response.status, response.body) == (503, b"sorry")
     assert response.header("X-First") is None
     assert response.header("Content-Length") == "5"
 
 
 @pytest.mark.parametrize("target", ["/closing", "/closing-error", "/closing-file"])
-def test_the_iterable_is_closed_exactly_once(http_server, target):
-    http_server.request("/events")
-    with http_server.connect() as client:
-        client.send(request_bytes(target))
+def test_the_iterable_is_closed_exactly_once(kind_server, target):
+    kind_server.request("/events")
+    with kind_server.connect() as client:
+        client.send(request_bytes(target, headers=[("Connection", "close")]))
         client.read_to_eof()
-    assert http_server.request("/events").body == b'["closed"]'
+    assert kind_server.request("/events").body == b'["closed"]'
 
 
-def test_the_iterable_is_closed_for_head_too(http_server):
-    http_server.request("/events")
-    assert http_server.request("/closing", "HEAD").status == 200
-    assert http_server.request("/events").body == b'["closed"]'
+def test_the_iterable_is_closed_for_head_too(kind_server):
+    kind_server.request("/events")
+    assert kind_server.request("/closing", "HEAD").status == 200
+    assert kind_server.request("/events").body == b'["closed"]'

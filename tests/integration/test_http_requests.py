@@ -8,7 +8,7 @@ import re
 
 import pytest
 from harness import differs
-from http_client import Client, chunked, request, request_bytes
+from http_client import Client, chunked, request_bytes
 
 
 def unix(server):
@@ -227,29 +227,3 @@ def test_one_leading_empty_line_is_skipped(http_server):
     with http_server.connect() as client:
         client.send(b"\r\n" + request_bytes("/ok"))
         assert client.read_response().body == b"ok"
-
-
-def test_a_client_that_leaves_before_saying_anything(http_server):
-    mark = http_server.log_mark()
-    for _ in range(5):
-        http_server.connect().sock.close()
-        http_server.connect().reset()
-        http_server.connect().send(b"GET / HT").sock.close()
-    assert http_server.request("/ok").status == 200
-    assert http_server.log_text(mark) == ""
-
-
-def test_a_client_that_resets_during_the_answer(http_server):
-    mark = http_server.log_mark()
-    client = http_server.connect().send(request_bytes("/closing-endless"))
-    client.sock.recv(1000)
-    client.reset()
-    assert request(http_server.address, "/events").body == b'["closed"]'
-    assert "Traceback" not in http_server.log_text(mark)
-
-
-def test_an_answer_to_an_unread_upload_arrives_whole(http_server):
-    with http_server.connect() as client:
-        client.send(request_bytes("/unread", "POST", body=b"x" * 300_000))
-        response = client.read_response()
-        assert (response.status, response.body) == (401, b"not read")

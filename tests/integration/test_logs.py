@@ -254,7 +254,7 @@ def test_a_log_file_in_no_directory(start_server):
     assert "isn't writable" in server.log_text()
 
 
-def test_a_bad_request_is_one_line_and_no_access_line(start_server):
+def test_a_bad_request_is_a_line_in_each_log(start_server):
     server = start_server("requests_app:app", "--access-logfile", "-")
     mark = server.log_mark()
     with server.connect() as client:
@@ -262,9 +262,10 @@ def test_a_bad_request_is_one_line_and_no_access_line(start_server):
         client.read_to_eof()
     server.request("/ok?a=b")
     server.wait_log('"GET /ok')
-    first, second = server.log_text(mark).splitlines()
+    first, second, third = server.log_text(mark).splitlines()
     assert "Invalid request from ip=127.0.0.1" in first
-    assert DEFAULT_LINE.fullmatch(second)
+    assert second.endswith('"-" 400 0 "-" "-"')
+    assert DEFAULT_LINE.fullmatch(third)
     with server.connect() as client:  # no line for a client that says nothing
         client.finish_sending()
         assert client.read_to_eof() == b""

@@ -8,11 +8,10 @@ import signal
 import socket
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-from harness import differs, free_port, is_running, missing, processes, wait_for
+from harness import differs, free_port, is_running, processes, wait_for
 from http_client import request
 
 
@@ -295,11 +294,6 @@ def test_a_manager_is_told_that_we_are_ready(start_server, tmp_path, monkeypatch
         assert manager.recv(1000) == b"READY=1\nSTATUS=cyserve arbiter booted"
 
 
-def needs_root():
-    if os.geteuid() != 0:
-        missing("only root may become somebody else")
-
-
 WHO = """
 import os
 def app(environ, start_response):
@@ -309,17 +303,6 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(text)))])
     return [text.encode()]
 """
-
-
-@pytest.fixture
-def everybody_may_enter(tmp_path):
-    """Lets any user reach the folders of this test, as workers of another user must."""
-    needs_root()
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder != Path(tempfile.gettempdir()) and tempfile.gettempdir() in map(
-            str, folder.parents
-        ):
-            folder.chmod(folder.stat().st_mode | 0o055)
 
 
 def test_user_and_group(start_server, everybody_may_enter):

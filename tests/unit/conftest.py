@@ -1,5 +1,6 @@
 """Fixtures of the unit tests: both kinds of kernel, a process that looks freshly started."""
 
+import signal
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -7,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from cyserve import _accel, paths
+from cyserve.workers.interrupts import ThreadInterrupter
 
 KERNELS = {
     "compiled": ("cyserve._parser", "cyserve._io", "cyserve._poll"),
@@ -70,3 +72,27 @@ def launched_in(tmp_path, monkeypatch, clean_env):
         module = sys.modules[name]
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def watched_worker(kernel):
+    """Makes workers whose requests are watched (`watch_helpers.Worker`), and closes them."""
+    from watch_helpers import Worker
+
+    workers = []
+
+    def make(app, **options):
+        workers.append(Worker(app, **options))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+@pytest.fixture
+def thread_interrupter():
+    """A ThreadInterrupter; the signal handler that it installs is removed again."""
+    before = signal.signal(signal.SIGURG, signal.SIG_DFL)
+    yield ThreadInterrupter()
+    signal.signal(signal.SIGURG, before)

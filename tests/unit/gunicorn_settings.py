@@ -96,7 +96,7 @@ SETTINGS = (
     ("on_exit", "Server Hooks", (), ...),
     ("ssl_context", "Server Hooks", (), ...),
     ("proxy_protocol", "Server Mechanics", ("--proxy-protocol",), "off"),
-    ("proxy_allow_ips", "Server Mechanics", ("--proxy-allow-from",), "127.0.0.1,::1"),
+    ("proxy_allow_ips", "Server Mechanics", ("--proxy-allow-from",), ["127.0.0.1", "::1"]),
     ("protocol", "Server Mechanics", ("--protocol",), "http"),
     ("uwsgi_allow_ips", "Server Mechanics", ("--uwsgi-allow-from",), "127.0.0.1,::1"),
     ("keyfile", "SSL", ("--keyfile",), None),

@@ -23,12 +23,16 @@ SETTINGS: dict[str, Any] = {
         "X-FORWARDED-SSL": "on",
     },
     "forwarded_allow_ips": ["127.0.0.1", "::1"],
+    "proxy_protocol": "off",
+    "proxy_allow_ips": ["127.0.0.1", "::1"],
     "forwarder_headers": ["SCRIPT_NAME", "PATH_INFO"],
     "header_map": "drop",
     "client_body_buffer_size": 65536,
     "client_body_timeout": 5,
+    "client_max_body_size": 0,
     "client_header_timeout": 5,
     "send_timeout": 5,
+    "ssl_handshake_timeout": 5,
     "keepalive": 5,
     "timeout": 30,
     "is_ssl": False,
@@ -40,6 +44,8 @@ SETTINGS: dict[str, Any] = {
 
 class Log:
     """Keeps what is logged: [(level, text)]."""
+
+    access_log_enabled = False
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
@@ -55,8 +61,12 @@ def settings(**changes: Any) -> SimpleNamespace:
     import ipaddress
 
     cfg = SimpleNamespace(**{**SETTINGS, **changes})
-    networks = [ipaddress.ip_network(ip) for ip in cfg.forwarded_allow_ips if ip != "*"]
-    cfg.forwarded_allow_networks = lambda: networks
+
+    def networks(texts: list[str]) -> list[Any]:
+        return [ipaddress.ip_network(text) for text in texts if text != "*"]
+
+    cfg.forwarded_allow_networks = lambda: networks(cfg.forwarded_allow_ips)
+    cfg.proxy_allow_networks = lambda: networks(cfg.proxy_allow_ips)
     return cfg
 
 

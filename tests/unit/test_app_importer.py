@@ -107,11 +107,12 @@ def test_worker_class_by_gunicorns_names(uri, monkeypatch):
     ("uri", "message"),
     [
         ("nosuch", "cyserve has no worker class of this name; it has sync"),
-        ("gevent", "does not have the worker class gevent yet"),
+        ("asgi", "does not have the worker class asgi yet"),
         ("gunicorn.workers.gasgi.ASGIWorker", "does not have the worker class asgi yet"),
         ("no_such_package.Worker", "there is no module 'no_such_package'"),
         ("collections.no_such.Worker", "there is no module 'collections.no_such'"),
         ("collections.NoSuch", "module 'collections' has no 'NoSuch'"),
+        ("collections.gunicorn.Worker", "there is no module 'collections.gunicorn'"),
         ("egg:no-such-dist#x", "there is no distribution 'no-such-dist'"),
         ("egg:pytest#x", "'pytest' has no entry point 'x' in the group 'gunicorn.workers'"),
     ],

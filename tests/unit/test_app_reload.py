@@ -49,7 +49,10 @@ def test_reload_reads_the_file_again_even_within_the_same_second(app, launched_i
         ("chdir = 'gone'", "can't chdir to"),
         ("chdir = 'other'\nworker_class = 'asgi'", "does not have the worker class asgi"),
         ("chdir = 'other'\nbind = 'h:x'", "'x' is not a valid port number"),
-        ("chdir = 'other'\nkeyfile = 'x'", "own.py: keyfile: this version of cyserve does not"),
+        (
+            "chdir = 'other'\ndirty_apps = 'x'",
+            "own.py: dirty_apps: this version of cyserve does not",
+        ),
         ("chdir = 'other'", "No application module specified."),
         ("workers = 3\n1 / 0", "Failed to read config file: own.py"),
         ("workers = (", "Failed to read config file: own.py"),

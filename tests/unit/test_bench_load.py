@@ -86,6 +86,21 @@ class TestProcesses:
                 return
         pytest.fail("a thousand naps were not counted")
 
+    def test_what_a_tree_uses(self):
+        code = "data = b'x' * 30_000_000; print(1, flush=True); import sys; sys.stdin.read()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout.readline() == b"1\n"
+            rss, pss = procs.memory(process.pid)
+            assert 30_000_000 < pss <= rss
+            assert procs.descriptors(process.pid) == 3
+            assert 0 < procs.tree_run(process.pid) <= procs.tree_cpu(process.pid) + 0.1
+            process.stdin.close()
+
     def test_stop_ends_a_tree_that_ignores_term(self):
         child = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)\n"
         parent = (
@@ -152,6 +167,10 @@ class TestCases:
         script = cases.Case("x", "x", headers=(("A", 'say "\\"'),), body=7).wrk_script()
         assert r'wrk.headers["A"] = "say \"\\\""' in script
         assert 'wrk.body = string.rep("x", 7)' in script
+
+    def test_a_pause_is_the_scripts(self):
+        assert "delay = function() return 20 end" in cases.Case("x", "x", pause=20).wrk_script()
+        assert "delay" not in cases.Case("x", "x").wrk_script()
 
     def test_close_and_browser_are_what_they_say(self):
         assert b"\r\nConnection: close\r\n" in cases.CASES["hello-close"].request("h")
@@ -243,16 +262,28 @@ class TestReport:
         assert "| b | 5.50 |" in lines  # overview
         assert "| c | |" in lines
         assert "| b | 5.50 | 5.00-20.0 | 0.50 | 10 | 1.00 | 2.00 |" in lines
-        assert "c: no figure, wrk saw errors: {'read': 1} in 5 requests" in lines
+        assert "c: no figure, wrk saw errors: {'read': 1} in 5 requests more" in lines
         assert "Other processes took 10% of the server's core meanwhile." in lines
 
     def test_into_page(self):
-        page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n"
-        new = report.into_page(page, "new\n")
-        assert new == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow\n"
-        assert report.into_page(new, "new\n") == new
+        def page(one, two):
+            marks = [mark.format(part=part) for part in "ab" for mark in (report.BEGIN, report.END)]
+            return "{1}\n{0}{2}\nbetween\n{4}\n{3}{5}\n".format(one, *marks[:2], two, *marks[2:])
+
+        assert report.into_page(page("old\n", "b\n"), "a", "new\n") == page("new\n", "b\n")
+        assert report.into_page(page("a\n", "old\n"), "b", "new\n") == page("a\n", "new\n")
         with pytest.raises(ValueError, match="begin"):
-            report.into_page("no marks\n", "new\n")
+            report.into_page(page("", ""), "c", "new\n")
+
+    @pytest.mark.parametrize(
+        ("value", "text"), [(0, "0.00"), (0.0123, "0.012"), (1.234, "1.23"), (12.34, "12.3")]
+    )
+    def test_numbers(self, value, text):
+        assert report.number(value) == text
+
+    def test_reasons_are_first_and_last_line(self):
+        assert report.in_short("it ended:\n\na\nwhy\n") == "it ended: why"
+        assert report.in_short("it ended") == "it ended"
 
 
 def test_total_of_a_callgrind_part():

@@ -38,8 +38,8 @@ def test_unknown_name():
 
 
 def test_setting_of_gunicorn_that_is_absent():
-    with pytest.raises(ConfigError, match=r"certfile: this version of cyserve does not have it"):
-        Config().set("certfile", "x")
+    with pytest.raises(ConfigError, match=r"dirty_apps: this version of cyserve does not have it"):
+        Config().set("dirty_apps", "x")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_names_of_the_default_logger(uri):
     [
         ({"worker_class": "asgi"}, r"worker_class = 'asgi': this version of cyserve does not"),
         (
-            {"worker_class": "gunicorn.workers.ggevent.GeventWorker"},
-            r"does not have the worker class gevent yet; it has sync",
+            {"worker_class": "gunicorn.workers.gasgi.ASGIWorker"},
+            r"does not have the worker class asgi yet; it has sync",
         ),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
         ({"bind": ["h:x"]}, r"bind = 'h:x': 'x' is not a valid port number"),
@@ -210,7 +210,7 @@ def test_derived_values():
     cfg.set("raw_env", ["A=1=2", "B="])
     assert cfg.address == [("127.0.0.1", 1), "/run/x"]
     assert cfg.env == {"A": "1=2", "B": ""}
-    assert cfg.is_ssl is False
+    assert not cfg.is_ssl
     assert cfg.proc_name == "cyserve"
     cfg.set("default_proc_name", "app:app")
     assert cfg.proc_name == "app:app"
@@ -218,12 +218,21 @@ def test_derived_values():
     assert cfg.proc_name == "shop"
 
 
-def test_forwarded_allow_networks_follow_the_setting():
+@pytest.mark.parametrize("who", ["forwarded", "proxy"])
+def test_allowed_networks_follow_the_setting(who):
     cfg = Config()
+    networks = getattr(cfg, f"{who}_allow_networks")
+    assert networks() == [ip_network("127.0.0.1"), ip_network("::1")]
+    assert networks() is networks()
+    cfg.set(f"{who}_allow_ips", "10.0.0.0/8,*")
+    assert networks() == [ip_network("10.0.0.0/8")]
+
+
+def test_the_two_lists_of_allowed_networks_are_apart():
+    cfg = Config()
+    cfg.set("proxy_allow_ips", "10.0.0.0/8")
     assert cfg.forwarded_allow_networks() == [ip_network("127.0.0.1"), ip_network("::1")]
-    assert cfg.forwarded_allow_networks() is cfg.forwarded_allow_networks()
-    cfg.set("forwarded_allow_ips", "10.0.0.0/8,*")
-    assert cfg.forwarded_allow_networks() == [ip_network("10.0.0.0/8")]
+    assert cfg.proxy_allow_networks() == [ip_network("10.0.0.0/8")]
 
 
 def test_config_prints_every_setting_aligned():

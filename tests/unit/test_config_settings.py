@@ -22,7 +22,10 @@ NEW = {
     "client_body_buffer_size": 65536,
     "client_body_timeout": 60,
     "client_header_timeout": 30,
+    "client_max_body_size": 0,
+    "request_timeout": 0,
     "send_timeout": 60,
+    "ssl_handshake_timeout": 60,
 }
 OURS = [row for row in SETTINGS if row[0] not in ABSENT_SETTINGS]
 
@@ -89,6 +92,7 @@ def test_hooks_take_what_gunicorn_passes(clean_env):
         "worker_exit": 2,
         "nworkers_changed": 3,
         "on_exit": 1,
+        "ssl_context": 2,
     }
 
 
@@ -96,3 +100,61 @@ def test_an_unset_hook_is_recognised_by_identity(clean_env):
     settings = config.Config().settings
     for name in ("pre_request", "post_request"):
         assert settings[name].get() is settings[name].default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        ([], None),
+        (["--proxy-protocol"], "auto"),
+        (["--proxy-protocol", "V1"], "V1"),
+        (["--proxy-protocol=v2"], "v2"),
+    ],
+)
+def test_the_flag_of_proxy_protocol_needs_no_value(clean_env, arguments, mode):
+    assert config.Config().parser().parse_args(arguments).proxy_protocol == mode
+
+
+def test_tls_is_on_if_there_is_a_certificate_or_a_key(clean_env):
+    cfg = config.Config()
+    assert not cfg.is_ssl
+    cfg.set("keyfile", " key.pem ")
+    assert cfg.is_ssl == "key.pem"
+    cfg.set("certfile", "cert.pem")
+    assert cfg.is_ssl == "cert.pem"
+    assert cfg.ssl_options == {
+        "keyfile": "key.pem",
+        "certfile": "cert.pem",
+        "ssl_version": 2,
+        "cert_reqs": 0,
+        "ca_certs": None,
+        "suppress_ragged_eofs": True,
+        "do_handshake_on_connect": False,
+        "ciphers": None,
+    }
+
+
+def test_ssl_version_is_ignored_with_a_warning(clean_env, capsys):
+    import ssl
+
+    cfg = config.Config()
+    cfg.set("ssl_version", ssl.PROTOCOL_TLS)
+    assert capsys.readouterr().err == ""
+    cfg.set("ssl_version", "TLSv1_2")
+    assert cfg.ssl_version == "TLSv1_2"
+    assert capsys.readouterr().err == (
+        "Warning: option `ssl_version` is deprecated and it is ignored. Use ssl_context instead.\n"
+    )
+
+
+@pytest.mark.parametrize(("value", "kept"), [("1", 1), ("0x2", 2), (True, 1), (0, 0)])
+def test_cert_reqs(clean_env, value, kept):
+    cfg = config.Config()
+    cfg.set("cert_reqs", value)
+    assert cfg.cert_reqs == kept
+
+
+@pytest.mark.parametrize("value", [3, "7", -1, None, "x"])
+def test_cert_reqs_that_mean_nothing(clean_env, value):
+    with pytest.raises((TypeError, ValueError), match="cert_reqs = "):
+        config.Config().set("cert_reqs", value)

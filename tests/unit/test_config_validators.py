@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from cyserve.config import validators as v
+from cyserve.config.http_mechanics import validate_proxy_protocol
 from cyserve.errors import ConfigError
 
 
@@ -35,6 +36,18 @@ from cyserve.errors import ConfigError
         (v.validate_string_to_addr_list, "10.0.0.0/8, ::1", ["10.0.0.0/8", "::1"]),
         (v.validate_string_to_addr_list, "*", ["*"]),
         (v.validate_string_to_addr_list, "", []),
+        (validate_proxy_protocol, None, "off"),
+        (validate_proxy_protocol, False, "off"),
+        (validate_proxy_protocol, True, "auto"),
+        (validate_proxy_protocol, "FALSE", "off"),
+        (validate_proxy_protocol, "0", "off"),
+        (validate_proxy_protocol, "None", "off"),
+        (validate_proxy_protocol, "true", "auto"),
+        (validate_proxy_protocol, "1", "auto"),
+        (validate_proxy_protocol, " Auto ", "auto"),
+        (validate_proxy_protocol, "V1", "v1"),
+        (validate_proxy_protocol, "v2", "v2"),
+        (validate_proxy_protocol, "OFF", "off"),
         (v.validate_user, "12", 12),
         (v.validate_user, pwd.getpwuid(0).pw_name, 0),
         (v.validate_user, None, os.geteuid()),
@@ -72,6 +85,11 @@ def test_accepted(validator, given, normal):
         (v.validate_dict, None, TypeError),
         (v.validate_string_to_addr_list, "10.0.0.1/8", ValueError),
         (v.validate_string_to_addr_list, "localhost", ValueError),
+        (validate_proxy_protocol, "", ValueError),
+        (validate_proxy_protocol, "on", ValueError),
+        (validate_proxy_protocol, "v3", ValueError),
+        (validate_proxy_protocol, 1, TypeError),
+        (validate_proxy_protocol, [], TypeError),
         (v.validate_user, "no-such-user", ConfigError),
         (v.validate_user, 1.0, TypeError),
         (v.validate_group, "no-such-group", ConfigError),

@@ -12,6 +12,7 @@ from http_helpers import Log, settings
 
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
+from cyserve.scoreboard import Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
 from cyserve.workers.gthread import ThreadWorker
 
@@ -55,9 +56,11 @@ class Worker:
         self.log.error_log = SimpleNamespace(isEnabledFor=lambda level: False)
         self.log.access_log_enabled = False
         self.wsgi = app
+        self.certificates = None
         self.alive = True
         self.leaving = False
         self.timeout = 15
+        self.watch = None
         self.nr = 0
         self.max_requests = 1 << 60
         self.sockets = [Listener()]
@@ -65,9 +68,7 @@ class Worker:
         self.PIPE = os.pipe()
         for fd in self.PIPE:
             os.set_blocking(fd, False)
-        self.slot = SimpleNamespace(
-            begin=lambda line, lane: None, end=lambda lane: None, connections=0
-        )
+        self.slot = Scoreboard(1, self.cfg.threads).claim()
         self.thread = threading.Thread(target=self.run)
         self.clients = []
 

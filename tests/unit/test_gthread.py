@@ -176,11 +176,22 @@ class TestSubclass:
 
         worker = serve(handle_request)
         for _ in range(4):
-            assert read_all(worker.client(BY_NAME % b"fail" + GET)) == b""
+            wire = read_all(worker.client(BY_NAME % b"fail" + GET))
+            assert wire.startswith(b"HTTP/1.1 500 ")
+            assert wire.count(b"HTTP/1.1") == 1
             client = worker.client(GET)
             client.shutdown(socket.SHUT_WR)
             assert read_all(client).endswith(b"hello")
         assert worker.log.lines == [("exception", "Exception while handling a request")] * 4
+
+    def test_its_failure_after_the_answer_ends_the_connection(self, serve):
+        def handle_request(worker, req, conn):
+            ThreadWorker.handle_request(worker, req, conn)
+            raise RuntimeError("too late")
+
+        wire = read_all(serve(handle_request).client(GET + GET))
+        assert wire.endswith(b"hello")
+        assert wire.count(b"HTTP/1.1") == 1
 
     def test_it_may_end_the_connection(self, serve):
         def handle_request(worker, req, conn):

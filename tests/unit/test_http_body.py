@@ -7,7 +7,7 @@ import threading
 import pytest
 from http_helpers import Peer
 
-from cyserve._errors import InvalidChunkSize, NoMoreData, RequestTimeout
+from cyserve._errors import ContentTooLarge, InvalidChunkSize, NoMoreData, RequestTimeout
 from cyserve.http.connection import CLOSE, READ, RUN
 from cyserve.http.transport import PollWaiter
 
@@ -180,6 +180,58 @@ def test_body_that_trickles_in_while_it_is_read(peer):
         assert peer.connection.request.body.read() == content
     finally:
         thread.join()
+
+
+# -- client_max_body_size --
+
+
+def test_a_declared_length_over_the_limit_is_refused_before_its_body(peer):
+    peer = peer(request(b"", length=101), client_max_body_size=100)
+    assert peer.connection.proceed(0.0) == READ  # what it sends is dropped
+    assert peer.received().startswith(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n")
+    assert peer.log.lines == [
+        ("warning", "Invalid request from ip=127.0.0.1: Request body is too large (101 > 100)")
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_body_within_the_limit(peer, size):
+    content = b"x" * size
+    for sent in (request(content), chunked(content[:50], content[50:]) if size else chunked()):
+        connection = peer(sent, client_max_body_size=100).connection
+        assert connection.proceed(0.0) == RUN
+        assert connection.request.body.read() == content
+
+
+def test_a_client_that_asks_before_it_sends_too_much_is_not_asked_for_it(peer):
+    sent = request(b"", length=101).replace(b"Host", b"Expect: 100-continue\r\nHost")
+    peer = peer(sent, client_max_body_size=100)
+    assert peer.connection.proceed(0.0) == READ  # what it sends is dropped
+    assert peer.received().startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_chunked_body_that_grows_over_the_limit_while_gathered(peer):
+    sent = chunked(b"x" * 60, b"y" * 41)
+    peer = peer(sent[:-20], client_max_body_size=90)
+    assert peer.connection.proceed(0.0) == READ
+    peer.client.sendall(sent[-20:])
+    assert peer.connection.proceed(0.0) == READ  # what it sends is dropped
+    assert peer.received().startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_chunked_body_that_grows_over_the_limit_while_read(peer):
+    peer = peer(
+        chunked(b"x" * 100, b"y" * 100), client_body_buffer_size=50, client_max_body_size=150
+    )
+    assert peer.connection.proceed(0.0) == RUN
+    body = peer.connection.request.body
+    assert body.read(100) == b"x" * 100
+    with pytest.raises(ContentTooLarge) as caught:
+        body.read()
+    assert caught.value.max_size == 150
+    assert body.failed
+    peer.connection.finish_request()
+    assert peer.connection.unread
 
 
 def test_a_body_kept_after_the_end_reads_nobody_elses_bytes(peer):

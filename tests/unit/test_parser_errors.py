@@ -31,7 +31,9 @@ CASES: list[tuple[str, tuple[Any, ...], tuple[int, str], str, str | None]] = [
     ("InvalidH2CPreface", (b"x",), BAD, "Expected HTTP/2 connection preface, got b'x'", None),
     ("ForbiddenProxyRequest", ("10.0.0.1",), (403, "Forbidden"),
      "Proxy request from '10.0.0.1' not allowed", "Request forbidden"),
+    ("PlainHTTPRequest", (), BAD, "The plain HTTP request was sent to HTTPS port", None),
     ("RequestTimeout", (), (408, "Request Timeout"), "Request Timeout", None),
+    ("ServiceUnavailable", (), (503, "Service Unavailable"), "the worker is stopping", None),
     ("ContentTooLarge", (9, 5), (413, "Content Too Large"),
      "Request body is too large (9 > 5)", None),
     ("LimitRequestLine", (9, 5), (414, "URI Too Long"), "Request Line is too large (9 > 5)", None),
@@ -44,6 +46,7 @@ CASES: list[tuple[str, tuple[Any, ...], tuple[int, str], str, str | None]] = [
      "Invalid response header from the application: x", ""),
     ("InvalidResponseHeaderName", ("x",), SERVER,
      "Invalid response header name from the application: x", ""),
+    ("PlainHTTPRequest", (), BAD, "The plain HTTP request was sent to HTTPS port", None),
     ("UnsupportedTransferCoding", ("x",), (501, "Not Implemented"),
      "Unsupported transfer coding: 'x'", None),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cyserve import scoreboard
-from cyserve.scoreboard import BOOTING, READY, Scoreboard
+from cyserve.scoreboard import BOOTING, DRAINING, READY, Scoreboard
 
 
 def test_a_new_slot_is_empty():
@@ -107,3 +107,23 @@ def test_lanes_changed_later_hold_for_later_slots():
     assert (old.lanes, new.lanes) == (1, 4)
     board.free(old)
     assert board.claim().lanes == 4
+
+
+def test_the_lightest_peer_is_an_idle_one():
+    board = Scoreboard(4, lanes=2)
+    slots = [board.claim() for _ in range(4)]
+    own, *others = slots
+    assert own.lightest_peer() is None  # nobody is ready
+    for number, slot in enumerate(slots):
+        slot.state = READY
+        slot.connections = 10 * number
+    assert own.lightest_peer() == 10
+    assert others[2].lightest_peer() == 0
+    others[0].begin(b"GET / HTTP/1.1", 0)
+    assert own.lightest_peer() == 10  # its other thread is idle
+    others[0].begin(b"GET / HTTP/1.1", 1)
+    assert own.lightest_peer() == 20
+    others[1].state = DRAINING
+    assert own.lightest_peer() == 30
+    board.free(others[2])
+    assert own.lightest_peer() is None

@@ -399,6 +399,7 @@ class Worker(gthread.ThreadWorker):
         self.stopping = False
         self.leaving = False
         self.threads_left = 0
+        self.lanes = list(range(threads))
         self.PIPE = ()
         self.turns = Turns(threads)
         self.poller = Poller(self.sim)

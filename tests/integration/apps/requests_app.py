@@ -13,6 +13,7 @@ import time
 from urllib.parse import parse_qs
 
 EVENTS: list[str] = []
+COUNTED = [0]
 ROUTES = {}
 MEGABYTE = 1 << 20
 
@@ -368,3 +369,26 @@ def nap(environ, start_response):
 @route
 def worker(environ, start_response):
     return answer(start_response, os.getpid())
+
+
+@route
+def busy(environ, start_response):
+    """?release=PATH: keeps its worker busy, without ever waiting, until that file is there."""
+    path = query(environ)["release"]
+    open(f"{path}.begun", "w").close()
+    while not os.path.exists(path):
+        pass
+    return answer(start_response, os.getpid())
+
+
+@route
+def count(environ, start_response):
+    """How many requests have come here so far."""
+    COUNTED[0] += 1
+    return answer(start_response, COUNTED[0])
+
+
+@route
+def sized(environ, start_response):
+    """?n=BYTES: that many, in one item."""
+    return answer(start_response, b"s" * int(query(environ)["n"]))
