@@ -62,7 +62,6 @@ class Crew:
                 poller.pause(PAUSE)
                 self.acquire()
                 turns.paused(thread, monotonic(), poller.contended)
-        poller.waiting = 0  # else the guard would see what is no longer there
 
     def run(self, connection: Connection) -> None:
         """Run a request while other threads may have the lock."""
@@ -74,8 +73,8 @@ class Crew:
             else:
                 assert connection.request is not None
                 cycle.run(connection.request)
-        except BaseException:  # a subclass has failed: the thread must live on
-            self.worker.failed(connection)
+        except BaseException as exc:  # a subclass has failed: the thread must live on
+            self.worker.failed(connection, exc)
         finally:
             self.acquire()
         last = not connection.keep

@@ -178,10 +178,11 @@ class ThreadWorker(Worker):
         while not self.crew.stopping:
             role = turns.rest(thread, time.monotonic())
             poller.active = turns.active
+            poller.waiting = len(loop.ready) + len(loop.arrivals)
             if role == PARK:
                 self.wanted.wait()
                 continue
-            if role == WAIT and (loop.ready or loop.arrivals):
+            if role == WAIT and poller.waiting:
                 return True  # left behind by one that is held up
             found: list[int] = []
             called = False
@@ -209,11 +210,11 @@ class ThreadWorker(Worker):
         if conn.request is not None:
             conn.abandon()  # a subclass has done something else with it
 
-    def failed(self, conn: Connection) -> None:
+    def failed(self, conn: Connection, exc: BaseException) -> None:
         """`handle` has raised, which does not happen unless it is a subclass's: live on."""
         if not self.leaving:
             self.log.exception("Exception while handling a request")
-        conn.abandon()
+        conn.fail(exc)
 
     def unwatch(self, connection: Connection) -> None:
         connection.interest = 0
