@@ -243,10 +243,23 @@ def test_threads_that_are_stuck_are_left_behind(serve, gate, pool):
         os.close(fd)
 
 
+class BrokenTurns:
+    """Turns with a bug."""
+
+    def __init__(self, turns):
+        self.turns = turns
+
+    def __getattr__(self, name):
+        return getattr(self.turns, name)
+
+    def wake(self, thread, now):
+        raise RuntimeError("a bug")
+
+
 def test_an_error_of_ours_ends_the_worker_and_is_logged(serve):
     worker = serve(hello, threads=2).start()
     assert read_all(worker.client(GET)).endswith(b"hello")
-    worker.loop.next = None
+    worker.turns = BrokenTurns(worker.turns)
     worker.client(GET)
     worker.thread.join(LONG)
     assert not worker.thread.is_alive()
@@ -256,7 +269,7 @@ def test_an_error_of_ours_ends_the_worker_and_is_logged(serve):
 
 def test_nobody_sleeps_while_something_is_left_to_do():
     worker = SimpleNamespace(
-        stopping=False,
+        crew=SimpleNamespace(stopping=False),
         turns=SimpleNamespace(rest=lambda thread, now: WAIT, active=0),
         poller=SimpleNamespace(),  # it cannot wait
         lock=None,
