@@ -388,6 +388,15 @@ class Connection(Origin):
                 self.unread = True
             self.keep = self.keep and not self.unread
 
+    def fail(self, exc: BaseException) -> None:
+        """Whoever was to run the request has failed: the client gets an error if it got nothing."""
+        self.keep = False
+        if self.request is not None:  # it has not been run
+            self.transport.discard()
+            self.transport.output.write(response_for(exc))
+            self.transport.waiting = len(self.transport.output)
+            self.finish_request()
+
     def abandon(self) -> None:
         """The request did not come to a proper end: nothing more is sent, nothing more is run."""
         self.keep = False

@@ -320,7 +320,8 @@ class ConnectionLoop:
         """The worker stops: what clients have begun comes to its end, and nothing new begins.
 
         Connections that wait in the listen queue are served too; later ones are another
-        worker's. Bounded by graceful_timeout.
+        worker's. Bounded by graceful_timeout, less a moment to leave in good order: at its end
+        the master kills.
         """
         self.now = monotonic()
         self.stop_at = self.now + drain_seconds(self.graceful_timeout)

@@ -12,7 +12,6 @@ cdef class Crew:
     cdef public ConnectionLoop loop
     cdef public Turns turns
     cdef public Cycle cycle
-    cdef public list lanes
     cdef public bint stopping
 
     @cython.locals(loop=ConnectionLoop, turns=Turns, connection=Connection, long=bint)

@@ -34,7 +34,6 @@ class Crew:
         self.acquire = lock.acquire
         self.release = lock.release
         self.handle = worker.handle
-        self.lanes: list[int] = worker.lanes
         self.stopping = False
 
     def serve(self, thread: int) -> None:
@@ -45,7 +44,7 @@ class Crew:
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = self.lanes[thread]
+                connection.lane = turns.lane[thread]
                 if len(turns.role) > 1:
                     poller.waiting = len(loop.ready) + len(loop.arrivals)
                 turns.enter(thread, loop.now)
@@ -64,7 +63,6 @@ class Crew:
                 poller.pause(PAUSE)
                 self.acquire()
                 turns.paused(thread, monotonic(), poller.contended)
-        poller.waiting = 0  # else the guard would see what is no longer there
 
     def run(self, connection: Connection) -> None:
         """Run a request while other threads may have the lock."""
@@ -76,8 +74,8 @@ class Crew:
             else:
                 assert connection.request is not None
                 cycle.run(connection.request)
-        except BaseException:  # a subclass has failed: the thread must live on
-            self.worker.failed(connection)
+        except BaseException as exc:  # a subclass has failed: the thread must live on
+            self.worker.failed(connection, exc)
         finally:
             self.acquire()
         last = not connection.keep

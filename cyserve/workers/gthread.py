@@ -75,7 +75,6 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
-        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
         self.crew = Crew(self, plain=self._handles() == _AS_WRITTEN)
@@ -179,10 +178,11 @@ class ThreadWorker(Worker):
         while not self.crew.stopping:
             role = turns.rest(thread, time.monotonic())
             poller.active = turns.active
+            poller.waiting = len(loop.ready) + len(loop.arrivals)
             if role == PARK:
                 self.wanted.wait()
                 continue
-            if role == WAIT and (loop.ready or loop.arrivals):
+            if role == WAIT and poller.waiting:
                 return True  # left behind by one that is held up
             found: list[int] = []
             called = False
@@ -210,11 +210,11 @@ class ThreadWorker(Worker):
         if conn.request is not None:
             conn.abandon()  # a subclass has done something else with it
 
-    def failed(self, conn: Connection) -> None:
+    def failed(self, conn: Connection, exc: BaseException) -> None:
         """`handle` has raised, which does not happen unless it is a subclass's: live on."""
         if not self.leaving:
             self.log.exception("Exception while handling a request")
-        conn.abandon()
+        conn.fail(exc)
 
     def unwatch(self, connection: Connection) -> None:
         connection.interest = 0
@@ -229,8 +229,7 @@ class ThreadWorker(Worker):
             if connection.place == RUNNING:
                 connection.place = LOST
                 # All threads may be lost, and others wait for one. It has the lane of the lost.
-                self.lanes.append(connection.lane)
-                self._start_thread(self.turns.join())
+                self._start_thread(self.turns.join(connection.lane))
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.

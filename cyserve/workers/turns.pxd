@@ -6,7 +6,7 @@ cdef double _IDLE, _LONG, _BLOCKED, _PROBE, _TURN
 
 
 cdef class Turns:
-    cdef public list role, began, streak, since
+    cdef public list role, lane, began, streak, since
     cdef public Py_ssize_t active
     cdef public bint contended
     cdef public double slow, patience

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from cyserve import _pypoll
-from cyserve.workers import crew as compiled_crew
-from cyserve.workers import gthread
+from cyserve.workers import crew, gthread
 from cyserve.workers.turns import ACTIVE, GUARD, WAIT, Turns
 
 SWITCH = 0.005  # sys.getswitchinterval()
@@ -323,6 +322,8 @@ class Client:
     how many are sent at once, so that the later ones are in a buffer where no poller sees them.
     """
 
+    keep = True  # the connection goes on
+
     def __init__(self, worker, fd, computes=0.000004, sleeps=0.0, think=TRIP, pipelined=1):
         self.worker = worker
         self.fd = fd
@@ -332,7 +333,6 @@ class Client:
         self.pipelined = pipelined
         self.latencies = []
         self.request = self  # what a connection has
-        self.keep = True
         self.step = None
         self.sent = None
         self.by = set()  # threads that have served it
@@ -355,16 +355,16 @@ class Client:
             sim.after(self.think, self.send)
 
 
-def from_source(module):
-    """The module once more, interpreted: where it is compiled it takes no simulated objects."""
-    path = Path(module.__file__).with_name(module.__name__.rpartition(".")[2] + ".py")
-    spec = spec_from_file_location(f"{module.__name__}_from_source", path)
-    made = module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+def _interpreted(module):
+    """The module as its source has it: the compiled one takes no stand-ins for its parts."""
+    path = Path(module.__file__).with_name(f"{module.__name__.rpartition('.')[2]}.py")
+    spec = spec_from_file_location(f"interpreted_{path.stem}", path)
+    found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
-crew = from_source(compiled_crew)
+CREW = _interpreted(crew)
 
 
 class Loop:
@@ -372,6 +372,7 @@ class Loop:
 
     def __init__(self, worker):
         self.worker = worker
+        self.poller = worker.poller
         self.ready = deque()
         self.arrivals = ()
         self.due = math.inf
@@ -414,14 +415,14 @@ class Worker(gthread.ThreadWorker):
         self.alive = True
         self.leaving = False
         self.threads_left = 0
-        self.lanes = list(range(threads))
         self.PIPE = ()
         self.turns = Turns(threads)
         self.poller = Poller(self.sim)
         self.loop = Loop(self)
         self.lock = Lock(self.sim)
-        self.crew = crew.Crew(self, plain=False)
         self.wanted = Condition(self.lock)
+        self.cycle = None
+        self.crew = CREW.Crew(self, plain=False)
         self.clients = []
         self.running = {}
         self.last_progress = 0.0
@@ -474,11 +475,11 @@ def simulate(threads, seconds, clients):
     clock = SimpleNamespace(monotonic=lambda: worker.sim.now, sleep=worker.sim.sleep)
     with contextlib.ExitStack() as stack:
         stack.callback(worker.sim.finish)
-        stack.callback(setattr, crew, "monotonic", crew.monotonic)
-        crew.monotonic = clock.monotonic
         for module in (gthread, _pypoll):
             stack.callback(setattr, module, "time", module.time)
             module.time = clock
+        stack.callback(setattr, CREW, "monotonic", CREW.monotonic)
+        CREW.monotonic = clock.monotonic
         for kind in clients:
             worker.client(**{"starts": draw.uniform(0, 0.001), **kind})
         worker.sim.run(seconds)
