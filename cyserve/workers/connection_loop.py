@@ -30,7 +30,7 @@ BEAT = 0.1  # seconds between heartbeats while requests are served
 COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
 LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
-FAREWELL = 0.25  # seconds before the master's patience ends, to tell who waits in vain
+FAREWELL = 0.5  # seconds before the end at which who still waits is told that it is in vain
 ROOM = 32  # idle connections closed at once, at most, to make room
 
 # Connection.place: where it is.
@@ -78,6 +78,7 @@ class ConnectionLoop:
         self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
+        self.farewell = float("inf")  # what has not begun to run by then is refused
 
     # -- what a thread does --
 
@@ -173,11 +174,10 @@ class ConnectionLoop:
                 serve(connection)
                 self.answered(connection)
             elif self.now < self.due:
-                self.wait(min(self.due, self.stop_at) - self.now)
+                self.wait(min(self.due, self.farewell, self.stop_at) - self.now)
             if self.now >= self.due:
                 self.tick()
                 self.due = self.now + tick
-        self.give_up()
         self.close()
 
     # -- time --
@@ -314,7 +314,8 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout.
         """
         self.now = time.monotonic()
-        self.stop_at = self.now + drain_seconds(self.graceful_timeout)
+        self.stop_at = self.now + self.graceful_timeout
+        self.farewell = self.now + farewell_after(self.graceful_timeout)
         self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
@@ -332,6 +333,9 @@ class ConnectionLoop:
         """Whether there is something left to bring to its end; the worker has been told to stop."""
         if self.stop_at == float("inf"):
             self.drain()
+        if self.now >= self.farewell:
+            self.farewell = float("inf")
+            self._dismiss()
         left = any(connection.place != LOST for connection in self.connections.values())
         return left and self.now < self.stop_at
 
@@ -343,13 +347,14 @@ class ConnectionLoop:
                 connection.deadline = end
         self.earliest = 0.0
 
-    def give_up(self) -> None:
-        """The time is over: whoever has begun to send a request is told so."""
+    def _dismiss(self) -> None:
+        """No request begins to run any more: whoever has begun to send one is told so."""
         for connection in list(self.connections.values()):
-            if connection.place != RUNNING and connection.place != LOST:
-                connection.dismiss(self.now)
+            place = connection.place
+            if place in {WAITING, READY} and connection.dismiss(self.now):
+                if place == READY:
+                    self.ready.remove(connection)
                 self._close(connection)
-        self.ready.clear()
 
     def close(self) -> None:
         """Let go of everything that is left."""
@@ -411,11 +416,8 @@ def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], Plain
     return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
 
 
-def drain_seconds(patience: float) -> float:
-    """How long a worker may drain, for it to have the last word with its clients.
-
-    patience: seconds after which the master kills it.
-    """
+def farewell_after(patience: float) -> float:
+    """Seconds for which a stopping worker begins requests; the master kills it after `patience`."""
     return max(patience - FAREWELL, patience / 2)
 
 
