@@ -70,7 +70,7 @@ cdef enum:
     LOOK = 20           # milliseconds between looks while threads are active
 
 cdef double LONG_WAIT = 0.001   # seconds of waiting for the GIL that only a computing thread causes
-cdef double LONGEST_NAP = 0.002
+cdef double LONG_NAP = 0.002    # seconds for threads that cope
 
 
 cdef class Poller:
@@ -140,6 +140,11 @@ cdef class Poller:
         self.control(EPOLL_CTL_DEL, fd, 0)
         self.control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLEXCLUSIVE)
 
+    def note(self, int waiting) -> None:
+        """For the guard: something has got done, and so many connections are to be looked at."""
+        self.progress += 1
+        self.waiting = waiting
+
     def take(self) -> list[int]:
         """The descriptors that are ready now, some of them if they are many; the GIL is kept."""
         cdef epoll_event events[BATCH]
@@ -164,8 +169,8 @@ cdef class Poller:
         if number < 0:
             if failed != EINTR:
                 errno_to_exception(failed)
-            PyErr_CheckSignals()
             number = 0
+        PyErr_CheckSignals()   # who calls this may be compiled: handlers would wait for bytecode
         return descriptors(events, number)
 
     def watch(self, double nap) -> bool:
@@ -177,7 +182,7 @@ cdef class Poller:
         """
         cdef pollfd ready
         cdef unsigned long seen = 0
-        cdef double rest = nap if nap > 0 else LONGEST_NAP, back
+        cdef double rest = nap if nap > 0 else LONG_NAP, back
         cdef bint hurry, wanted = False
         ready.fd = self.fd
         ready.events = POLLIN
@@ -191,12 +196,12 @@ cdef class Poller:
                     hurry = False
                     nap_for(rest)
                 if self.coming or not (hurry or self.called or seen == self.progress):
-                    rest = min(2 * rest, LONGEST_NAP)
+                    rest = max(nap, LONG_NAP)
                 elif hurry or self.called or self.waiting or poll(&ready, 1, 0) > 0:
                     wanted = True
                     break
                 else:
-                    rest = nap if nap > 0 else LONGEST_NAP
+                    rest = nap if nap > 0 else LONG_NAP
             back = self.come_back()
         self.come_in(back)
         return wanted

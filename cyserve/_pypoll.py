@@ -4,6 +4,8 @@ It knows descriptors only: no connections, no HTTP, no settings, no locks. Over 
 one, else over what `selectors` offers (kqueue, poll). Change both twins or neither.
 """
 
+import errno
+import os
 import select
 import selectors
 import time
@@ -11,7 +13,8 @@ import time
 __all__ = ("Poller",)
 
 _LOOK = 0.02  # seconds between looks while threads are active
-_LONGEST_NAP = 0.002
+_IDLE_LOOK = 0.5  # the same while none is, where idle threads would not notice anything
+_LONG_NAP = 0.002  # seconds for threads that cope
 _WRITE = 4
 
 
@@ -36,18 +39,27 @@ class _Selector:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self.close = self._selector.close
+        self.fileno = getattr(self._selector, "fileno", None)  # kqueue has one
 
     def register(self, fd: int, interest: int) -> None:
+        if fd in self._selector.get_map():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         self._selector.register(fd, _mask(interest))
 
     def register_listener(self, fd: int) -> None:
-        self._selector.register(fd, selectors.EVENT_READ)
+        self.register(fd, 1)
 
     def modify(self, fd: int, interest: int) -> None:
+        self._check(fd)
         self._selector.modify(fd, _mask(interest))
 
     def unregister(self, fd: int) -> None:
+        self._check(fd)
         self._selector.unregister(fd)
+
+    def _check(self, fd: int) -> None:
+        if fd not in self._selector.get_map():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def poll(self, seconds: float | None) -> list[int]:
         return [key.fd for key, _ in self._selector.select(seconds)]
@@ -85,10 +97,7 @@ class Poller:
 
     def unregister(self, fd: int) -> None:
         """Watch it no more. Raises OSError."""
-        try:
-            self._watched.unregister(fd)
-        except KeyError:
-            raise FileNotFoundError(fd) from None
+        self._watched.unregister(fd)
 
     def register_listener(self, fd: int) -> None:
         """Watch a listener that other processes watch too: one connection wakes one of them."""
@@ -101,6 +110,11 @@ class Poller:
         """
         self.unregister(fd)
         self.register_listener(fd)
+
+    def note(self, waiting: int) -> None:
+        """For the guard: something has got done, and so many connections are to be looked at."""
+        self.progress += 1
+        self.waiting = waiting
 
     def take(self) -> list[int]:
         """The descriptors that are ready now, some of them if they are many."""
@@ -117,7 +131,7 @@ class Poller:
         while one of them is on its way here. 0: none, unless they were idle.
         True: help is wanted. False: look at the state of things and come back.
         """
-        rest = nap or _LONGEST_NAP
+        rest = nap or _LONG_NAP
         while True:
             hurry = self.active and not nap
             if not self.waiting and not self._readable(_LOOK if self.active else None):
@@ -127,16 +141,16 @@ class Poller:
                 hurry = False
                 time.sleep(rest)
             if self.coming or not (hurry or self.called or seen == self.progress):
-                rest = min(2 * rest, _LONGEST_NAP)
+                rest = max(nap, _LONG_NAP)
             elif hurry or self.called or self.waiting or self._readable(0):
                 return True
             else:
-                rest = nap or _LONGEST_NAP
+                rest = nap or _LONG_NAP
 
     def _readable(self, seconds: float | None) -> bool:
         """Whether something is ready, within that time; takes nothing."""
-        if not isinstance(self._watched, _Epoll):
-            time.sleep(_LOOK if seconds is None else seconds)
+        if self._watched.fileno is None:  # cannot be seen without taking it
+            time.sleep(_IDLE_LOOK if seconds is None else seconds)
             return True
         poll = select.poll()
         poll.register(self._watched.fileno(), select.POLLIN)

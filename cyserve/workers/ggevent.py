@@ -35,8 +35,8 @@ from cyserve.workers.connection_loop import (
     STOP_SECONDS,
     TICK,
     WAITING,
+    draining_ends,
     empty,
-    farewell_after,
 )
 from cyserve.workers.greenlet_interrupts import GreenletInterrupter
 from cyserve.workers.hub import HubWait, accept, expire_overdue
@@ -162,8 +162,7 @@ class GeventWorker(AsyncWorker):
         Connections without a request are closed soon, all others after graceful_timeout.
         """
         start = time.monotonic()
-        end = start + self.cfg.graceful_timeout
-        farewell = start + farewell_after(self.cfg.graceful_timeout)
+        farewell, end = (start + seconds for seconds in draining_ends(self.cfg.graceful_timeout))
         self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:

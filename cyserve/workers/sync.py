@@ -32,12 +32,18 @@ class SyncWorker(Worker):
         the worker for the sake of the next client, ours gives up the slow one.
         """
         self.waiter.restart()
-        self.handle_request(
-            connection.endpoint.listener,
-            connection.request,
-            connection.transport.sock,
-            connection.address,
-        )
+        try:
+            self.handle_request(
+                connection.endpoint.listener,
+                connection.request,
+                connection.transport.sock,
+                connection.address,
+            )
+        except Exception as exc:  # from a subclass, or who has wrapped it
+            self.log.exception("Exception while handling a request")
+            connection.fail(exc)
+        if connection.request is not None:
+            connection.abandon()  # a subclass has answered by itself
 
     def handle_request(self, listener: Any, req: Request | None, client: Any, addr: Any) -> None:
         """Run one request; the place that instrumentation wraps."""

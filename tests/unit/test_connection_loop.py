@@ -1,4 +1,5 @@
-"""The loop in a thread of the test, with a real listener, real clients and a small application."""
+"""The loop with a real listener, real clients and a small application; with one thread (as sync
+runs it), and with several that take turns (as gthread does)."""
 
 import os
 import socket
@@ -13,6 +14,7 @@ from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
 from cyserve.scoreboard import Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
+from cyserve.workers.gthread import ThreadWorker
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -33,10 +35,14 @@ class Listener:
 
 
 class Worker:
-    """As much of a workers.base.Worker as the loop and the cycle use."""
+    """As much of a workers.base.Worker as the loop and the cycle use; one thread serves."""
+
+    loop = None
 
     def __init__(self, app, *, keep_alive=False, **changes):
+        self.keep_alive = keep_alive
         values = {
+            "threads": 4,
             "worker_connections": 100,
             "graceful_timeout": 5,
             "pre_request": None,
@@ -62,11 +68,14 @@ class Worker:
         self.PIPE = os.pipe()
         for fd in self.PIPE:
             os.set_blocking(fd, False)
-        self.slot = Scoreboard(1).claim()
-        self.cycle = Cycle(self, keep_alive=keep_alive)
-        self.loop = ConnectionLoop(self, PollWaiter(self.notify))
-        self.thread = threading.Thread(target=self.loop.run, args=(self.serve,))
+        self.slot = Scoreboard(1, self.cfg.threads).claim()
+        self.thread = threading.Thread(target=self.run)
         self.clients = []
+
+    def run(self):
+        self.cycle = Cycle(self, keep_alive=self.keep_alive)
+        self.loop = ConnectionLoop(self, PollWaiter(self.notify))
+        self.loop.run(self.serve)
 
     def serve(self, connection):
         self.cycle.run(connection.request)
@@ -104,17 +113,47 @@ class Worker:
         self.sockets[0].close()
 
 
+class Threads(Worker):
+    """The same with a ThreadWorker's threads."""
+
+    threads_left = 0
+    tpool = None
+
+    def __init__(self, app, *, keep_alive=False, **changes):
+        super().__init__(app, keep_alive=keep_alive, **changes)
+        if not keep_alive:
+            self.cfg.keepalive = 0
+
+    def __getattr__(self, name):
+        return getattr(ThreadWorker, name).__get__(self)
+
+    def run(self):
+        ThreadWorker.run(self)
+
+    def close(self):
+        super().close()
+        assert self.threads_left == 0
+
+
+@pytest.fixture(params=[Worker, Threads])
+def engine(request):
+    return request.param
+
+
 @pytest.fixture
-def serve(kernel):
+def serve(kernel, engine):
     workers = []
 
     def make(app, **kwargs):
-        workers.append(Worker(app, **kwargs))
+        workers.append(engine(app, **kwargs))
         return workers[-1]
 
     yield make
     for worker in workers:
         worker.close()
+
+
+one_thread = pytest.mark.parametrize("engine", [Worker], indirect=True)
 
 
 def hello(environ, start_response):
@@ -286,7 +325,7 @@ def test_a_worker_at_its_last_request_takes_no_more_than_was_queued(serve):
         worker.alive = len(served) < 2
         return hello(environ, start_response)
 
-    worker = serve(app)
+    worker = serve(app, threads=1)
     clients = [worker.client(GET) for _ in range(10)]
     worker.sockets[0].queued = 3  # as if the others had come later
     worker.start()
@@ -313,8 +352,7 @@ def jump(monkeypatch):
     """jump(seconds): so much time passes for the loop, at once."""
     ahead = [0.0]
     monotonic = time.monotonic
-    clock = SimpleNamespace(monotonic=lambda: monotonic() + ahead[0])
-    monkeypatch.setattr("cyserve.workers.connection_loop.time", clock)
+    monkeypatch.setattr("cyserve.workers.connection_loop.monotonic", lambda: monotonic() + ahead[0])
 
     def jump(seconds):
         ahead[0] += seconds
@@ -324,10 +362,11 @@ def jump(monkeypatch):
 
 def watched(worker, number):
     """Waits until the loop watches so many connections."""
-    while len(worker.loop.connections) < number:
+    while worker.loop is None or len(worker.loop.connections) < number:
         time.sleep(0.001)
 
 
+@one_thread
 def test_every_request_may_take_the_whole_timeout(serve, jump):
     """Many slow requests in one turn of the loop: there is a sign of life before each of them."""
     beats = []
@@ -362,6 +401,7 @@ def test_the_time_of_the_application_is_not_charged_to_clients_with_bytes_waitin
     assert read_all(half).endswith(b"hello")
 
 
+@one_thread
 def test_a_client_accepted_after_a_slow_request_has_its_full_time(serve, jump):
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/slow":
@@ -381,6 +421,7 @@ def test_a_client_accepted_after_a_slow_request_has_its_full_time(serve, jump):
     assert read_all(half).endswith(b"hello")
 
 
+@one_thread
 def test_a_worker_that_stops_does_not_serve_the_queue_for_ever(serve, jump):
     served = []
 
@@ -418,7 +459,8 @@ def test_an_access_log_that_fails_ends_no_worker(serve):
         raise RuntimeError("no log today")
 
     worker = serve(hello)
-    worker.cycle.access = fail
+    worker.log.access_log_enabled = True
+    worker.log.access = fail
     worker.start()
     for _ in range(2):
         assert read_all(worker.client(GET)).endswith(b"hello")

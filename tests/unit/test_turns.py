@@ -74,8 +74,10 @@ class TestSimulated:
         assert quick[1].answers > 2 * quick[0].answers
         assert quick[1].percentile(99) <= 0.025
 
-    def test_a_pipeline_behind_a_stuck_request(self):
-        clients = [{"starts": 0.02, "sleeps": 100}, {"pipelined": 50, "computes": 0.0001}]
+    @pytest.mark.parametrize("starts", [0, 0.02])
+    def test_a_pipeline_behind_a_stuck_request(self, starts):
+        pipelined = {"starts": 0, "pipelined": 50, "computes": 0.0001}
+        clients = [pipelined, {"starts": starts, "sleeps": 100}]
         worker = simulate(2, 0.2, clients)
         pipeline = Clients(worker, pipelined=50)
         assert len(pipeline.threads) == 2

@@ -1,0 +1,339 @@
+"""The pollers: both twins over epoll, and the reference over what `selectors` offers."""
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from cyserve import _accel
+
+READ, WRITE = 1, 4
+LONG = 20.0  # seconds that nothing may take
+
+COMPILED = ["compiled"] if _accel.implementation() == "compiled" else []
+EPOLL = [*COMPILED, "pure"] if sys.platform.startswith("linux") else []
+
+
+@pytest.fixture
+def make(request, monkeypatch):
+    """Makes pollers of a kind: compiled, pure, or pure over selectors."""
+    module = import_module("cyserve._poll" if request.param == "compiled" else "cyserve._pypoll")
+    if request.param == "selectors":
+        monkeypatch.delattr(select, "epoll", raising=False)
+    pollers = []
+
+    def make():
+        pollers.append(module.Poller())
+        return pollers[-1]
+
+    yield make
+    for poller in pollers:
+        poller.close()
+
+
+@pytest.fixture
+def poller(make):
+    return make()
+
+
+any_poller = pytest.mark.parametrize("make", [*EPOLL, "selectors"], indirect=True)
+epoll = pytest.mark.parametrize("make", EPOLL, indirect=True)
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        yield ours, theirs
+
+
+class Calling:
+    """A call in a thread of its own."""
+
+    def __init__(self, call, *args):
+        self.began = threading.Event()
+        self.result = None
+        self.thread = threading.Thread(target=self._run, args=(call, args), daemon=True)
+        self.thread.start()
+        assert self.began.wait(LONG)
+
+    def _run(self, call, args):
+        self.began.set()
+        self.result = call(*args)
+
+    def returns(self, seconds=LONG):
+        """What it returns; fails if it does not within that time."""
+        self.thread.join(seconds)
+        assert not self.thread.is_alive()
+        return self.result
+
+
+@any_poller
+def test_reading_and_writing(poller, pair):
+    ours, theirs = pair
+    fd = ours.fileno()
+    poller.register(fd, READ)
+    assert poller.take() == []
+    theirs.send(b"x")
+    assert poller.take() == [fd]
+    assert poller.take() == [fd]  # as long as it is ready
+    poller.modify(fd, WRITE)
+    assert poller.wait(LONG) == [fd]
+    ours.recv(1)
+    poller.modify(fd, READ)
+    assert poller.take() == []
+    theirs.close()
+    assert poller.wait(LONG) == [fd]  # the end is something to read
+    poller.unregister(fd)
+    assert poller.take() == []
+
+
+@any_poller
+def test_waiting_ends(poller, pair):
+    ours, theirs = pair
+    poller.register(ours.fileno(), READ)
+    start = time.monotonic()
+    assert poller.wait(0.01) == []
+    assert time.monotonic() - start >= 0.01
+    waiting = Calling(poller.wait, float("inf"))
+    theirs.send(b"x")
+    assert waiting.returns() == [ours.fileno()]
+
+
+@any_poller
+def test_a_signal_runs_its_handler_while_waiting(poller):
+    class Arrived(Exception):
+        pass
+
+    def arrive(sig, frame):
+        raise Arrived
+
+    before = signal.signal(signal.SIGALRM, arrive)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with pytest.raises(Arrived):
+            poller.wait(LONG)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@any_poller
+def test_many_at_once_come_in_batches(poller):
+    with_something = []
+    pipes = [os.pipe() for _ in range(100)]
+    try:
+        for reader, writer in pipes:
+            poller.register(reader, READ)
+            os.write(writer, b"x")
+        while found := poller.take():
+            with_something += found
+            for fd in found:
+                os.read(fd, 1)
+        assert sorted(with_something) == sorted(reader for reader, _ in pipes)
+    finally:
+        for fd in sum(pipes, ()):
+            os.close(fd)
+
+
+@any_poller
+def test_errors(poller, pair):
+    fd = pair[0].fileno()
+    with pytest.raises(FileNotFoundError):
+        poller.unregister(fd)
+    with pytest.raises(FileNotFoundError):
+        poller.modify(fd, READ)
+    poller.register(fd, READ)
+    with pytest.raises(FileExistsError):
+        poller.register(fd, READ)
+    reader, writer = os.pipe()
+    os.close(writer)
+    os.close(reader)
+    with pytest.raises(OSError, match="Bad file"):
+        poller.register(reader, READ)
+
+
+@any_poller
+def test_listeners_share_their_connections(poller):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fd = listener.fileno()
+        poller.register_listener(fd)
+        assert poller.take() == []
+        with socket.create_connection(listener.getsockname()):
+            assert poller.wait(LONG) == [fd]
+            poller.requeue_listener(fd)
+            assert poller.wait(LONG) == [fd]
+            poller.unregister(fd)
+            with pytest.raises(FileNotFoundError):
+                poller.requeue_listener(fd)
+
+
+@epoll
+def test_one_connection_wakes_one_of_those_that_wait_and_the_next_the_other(make):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        fd = listener.fileno()
+        pollers = [make() for _ in range(2)]
+        woken = []
+        ready = threading.Semaphore(0)
+        over = False
+
+        def serve(number):
+            while not over:
+                if pollers[number].wait(0.1):
+                    woken.append(number)
+                    listener.accept()[0].close()
+                    pollers[number].requeue_listener(fd)
+                    ready.release()
+
+        for poller in pollers:
+            poller.register_listener(fd)
+        threads = [threading.Thread(target=serve, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(6):
+                socket.create_connection(listener.getsockname()).close()
+                assert ready.acquire(timeout=LONG)
+        finally:
+            over = True
+            for thread in threads:
+                thread.join()
+        assert woken.count(0) >= 1 <= woken.count(1)
+
+
+# -- standing guard --
+
+
+@any_poller
+def test_a_guard_returns_when_nobody_gets_anything_done(poller, pair):
+    poller.register(pair[0].fileno(), READ)
+    pair[1].send(b"x")
+    poller.active = 1
+    assert Calling(poller.watch, 0.001).returns() is True
+    poller.unregister(pair[0].fileno())
+    poller.waiting = 1  # what has been taken counts too
+    assert Calling(poller.watch, 0.001).returns() is True
+
+
+@any_poller
+def test_a_guard_stays_while_the_others_get_on(poller, pair):
+    poller.register(pair[0].fileno(), READ)
+    pair[1].send(b"x")
+    poller.active = 1
+    guard = Calling(poller.watch, 0.1)
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        poller.progress += 1
+        assert guard.thread.is_alive()
+        time.sleep(0.001)
+    assert guard.returns() is True
+
+
+@any_poller
+def test_a_guard_returns_when_it_is_called(poller, pair):
+    poller.register(pair[0].fileno(), READ)
+    pair[1].send(b"x")
+    poller.active = 1
+    guard = Calling(poller.watch, 0.05)
+    poller.called = True
+    while guard.thread.is_alive():
+        poller.progress += 1
+    assert guard.returns() is True
+
+
+@any_poller
+def test_a_guard_without_patience_does_not_nap(poller, pair):
+    poller.register(pair[0].fileno(), READ)
+    pair[1].send(b"x")
+    poller.active = 1
+    over = threading.Event()
+
+    def get_on():
+        while not over.is_set():
+            poller.progress += 1
+
+    others = threading.Thread(target=get_on)
+    others.start()
+    try:
+        assert Calling(poller.watch, 0.0).returns() is True
+    finally:
+        over.set()
+        others.join()
+
+
+@epoll
+def test_a_guard_looks_round_when_nothing_happens_beside_active_threads(poller, pair):
+    poller.register(pair[0].fileno(), READ)
+    poller.active = 1
+    assert Calling(poller.watch, 0.001).returns() is False
+
+
+@epoll
+def test_a_guard_of_idle_threads_sleeps(poller, pair):
+    """No look round, no nap: an idle worker costs nothing."""
+    poller.register(pair[0].fileno(), READ)
+    guard = Calling(poller.watch, 0.001)
+    task = Path(f"/proc/self/task/{guard.thread.native_id}/status")
+
+    def status(name):
+        return next(line for line in task.read_text().splitlines() if line.startswith(name))
+
+    while "sleeping" not in status("State:"):
+        time.sleep(0.001)
+    before = status("voluntary_ctxt_switches")
+    time.sleep(0.1)
+    assert status("voluntary_ctxt_switches") == before
+    pair[1].send(b"x")
+    assert guard.returns() is True
+
+
+@any_poller
+def test_whoever_waits_does_so_without_the_gil(poller, pair):
+    poller.register(pair[0].fileno(), READ)
+    waiting = Calling(poller.wait, LONG)
+    assert waiting.thread.is_alive()  # or we would not get here before LONG is over
+    pair[1].send(b"x")
+    waiting.returns()
+    poller.active = 1
+    napping = Calling(poller.watch, 0.5)
+    assert napping.thread.is_alive()
+    napping.returns()
+
+
+if COMPILED:  # the reference cannot tell
+
+    @pytest.mark.parametrize("make", COMPILED, indirect=True)
+    def test_long_waits_for_the_gil_are_noticed(poller):
+        over = False
+
+        def compute():
+            while not over:
+                pass
+
+        computing = threading.Thread(target=compute)
+        computing.start()
+        try:
+            while not poller.contended:  # at once, usually; it may not have begun
+                poller.pause(0.0001)
+        finally:
+            over = True
+            computing.join()
+        while poller.contended:
+            poller.pause(0.0001)
+        assert poller.coming == 0
+
+
+@any_poller
+def test_closing_twice_is_harmless(poller):
+    poller.close()
+    poller.close()
+    with pytest.raises((OSError, ValueError, RuntimeError)):
+        poller.take()
