@@ -222,16 +222,21 @@ class Connection(Origin):
             return self._refuse_plainly(RequestTimeout(), now)
         return self.refuse(RequestTimeout(), now)
 
-    def dismiss(self, now: float) -> None:
-        """The worker leaves: a request that has begun to come is answered with 503."""
-        if self.state not in {_HEAD, _BODY}:
-            return
-        try:
-            self.transport.fill(RECEIVE_SIZE)
-        except OSError:
-            return
-        if self.request is not None or len(self.transport.input):
-            self.refuse(ServiceUnavailable(), now)
+    def dismiss(self, now: float) -> bool:
+        """The worker leaves: a request that has begun to come is answered with 503.
+
+        False: an answer is still on its way. True: close the connection.
+        """
+        if self.state in {_SENDING, _LINGERING}:
+            return False
+        if self.state in {_HEAD, _BODY}:
+            try:
+                self.transport.fill(RECEIVE_SIZE)
+            except OSError:
+                return True
+            if self.request is not None or len(self.transport.input):
+                self.refuse(ServiceUnavailable(), now)
+        return True
 
     def close(self) -> None:
         """Let go of the client, whatever it still waits for."""

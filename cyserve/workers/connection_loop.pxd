@@ -11,7 +11,7 @@ cdef double _LOOK
 cdef class ConnectionLoop:
     cdef public object worker, log, waiter, poller, certificates, make_transport, ready, arrivals
     cdef public Context context
-    cdef public double graceful_timeout, now, due, earliest, stop_at, next_complaint, next_look
+    cdef public double graceful_timeout, now, due, earliest, stop_at, farewell, next_complaint, next_look
     cdef public double next_breath
     cdef public Py_ssize_t max_connections, share
     cdef public dict endpoints, connections

@@ -31,7 +31,7 @@ COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
 LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
-FAREWELL = 0.25  # seconds before the master's patience ends, to tell who waits in vain
+FAREWELL = 0.25  # seconds to tell those who wait in vain, and to leave before the master kills
 ROOM = 32  # idle connections closed at once, at most, to make room
 
 # Connection.place: where it is.
@@ -84,6 +84,7 @@ class ConnectionLoop:
         self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
+        self.farewell = float("inf")  # what has not begun to run by then is refused
 
     # -- what a thread does --
 
@@ -182,11 +183,10 @@ class ConnectionLoop:
                 serve(connection)
                 self.answered(connection)
             elif self.now < self.due:
-                self.wait(min(self.due, self.stop_at) - self.now)
+                self.wait(min(self.due, self.farewell, self.stop_at) - self.now)
             if self.now >= self.due:
                 self.tick()
                 self.due = self.now + tick
-        self.give_up()
         self.close()
 
     # -- time --
@@ -324,7 +324,8 @@ class ConnectionLoop:
         the master kills.
         """
         self.now = monotonic()
-        self.stop_at = self.now + drain_seconds(self.graceful_timeout)
+        farewell, end = draining_ends(self.graceful_timeout)
+        self.farewell, self.stop_at = self.now + farewell, self.now + end
         self.worker.slot.state = DRAINING
         self._pause_accepting()
         for endpoint in self.endpoints.values():
@@ -342,6 +343,9 @@ class ConnectionLoop:
         """Whether there is something left to bring to its end; the worker has been told to stop."""
         if self.stop_at == float("inf"):
             self.drain()
+        if self.now >= self.farewell:
+            self.farewell = float("inf")
+            self._dismiss()
         left = any(connection.place != LOST for connection in self.connections.values())
         return left and self.now < self.stop_at
 
@@ -353,13 +357,14 @@ class ConnectionLoop:
                 connection.deadline = end
         self.earliest = 0.0
 
-    def give_up(self) -> None:
-        """The time is over: whoever has begun to send a request is told so."""
+    def _dismiss(self) -> None:
+        """No request begins to run any more: whoever has begun to send one is told so."""
         for connection in list(self.connections.values()):
-            if connection.place != _RUNNING and connection.place != LOST:
-                connection.dismiss(self.now)
+            place = connection.place
+            if (place == _WAITING or place == _READY) and connection.dismiss(self.now):
+                if place == _READY:
+                    self.ready.remove(connection)
                 self._close(connection)
-        self.ready.clear()
 
     def close(self) -> None:
         """Let go of everything that is left."""
@@ -421,12 +426,13 @@ def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], Plain
     return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
 
 
-def drain_seconds(patience: float) -> float:
-    """How long a worker may drain, for it to have the last word with its clients.
+def draining_ends(patience: float) -> tuple[float, float]:
+    """Seconds for which a stopping worker still begins requests, and those for which it stays.
 
     patience: seconds after which the master kills it.
     """
-    return max(patience - FAREWELL, patience / 2)
+    margin = min(FAREWELL, patience / 4)
+    return patience - 2 * margin, patience - margin
 
 
 def empty(fd: int) -> None:

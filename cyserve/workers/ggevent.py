@@ -35,7 +35,7 @@ from cyserve.workers.connection_loop import (
     STOP_SECONDS,
     TICK,
     WAITING,
-    drain_seconds,
+    draining_ends,
     empty,
 )
 from cyserve.workers.greenlet_interrupts import GreenletInterrupter
@@ -161,7 +161,8 @@ class GeventWorker(AsyncWorker):
 
         Connections without a request are closed soon, all others after graceful_timeout.
         """
-        end = time.monotonic() + drain_seconds(self.cfg.graceful_timeout)
+        start = time.monotonic()
+        farewell, end = (start + seconds for seconds in draining_ends(self.cfg.graceful_timeout))
         self.slot.state = DRAINING
         gevent.killall(acceptors)
         for listener in self.sockets:
@@ -177,11 +178,17 @@ class GeventWorker(AsyncWorker):
             for connection in self.connections:
                 if connection.idle_since <= now:
                     self._hurry(connection, silent_end)
+            if now >= farewell:
+                farewell = float("inf")
+                self._dismiss(now)
             self.watch_over(len(self.greenlets), STOP_TICK)
-        for connection in self.connections:
-            if connection.place == WAITING:
-                connection.dismiss(time.monotonic())
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
+
+    def _dismiss(self, now: float) -> None:
+        """No request begins to run any more: whoever has begun to send one is told so."""
+        for connection, wait in list(self.connections.items()):
+            if connection.place == WAITING and connection.dismiss(now):
+                wait.greenlet.kill(block=False)
 
     def _unfinished(self) -> bool:
         lost = sum(connection.place == LOST for connection in self.connections)

@@ -137,7 +137,6 @@ class ThreadWorker(Worker):
             return  # whoever has it is stuck, in writing a log line perhaps
         try:
             loop.stop_at = 0.0
-            loop.give_up()
             self._nudge()
             self.wanted.notify_all()
             self.wanted.wait_for(lambda: self.threads_left <= self.turns.running(), LEAVE_SECONDS)
