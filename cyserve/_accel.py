@@ -5,7 +5,8 @@ configuration has been loaded, before workers are forked). Others write `_accel.
 or take such names as locals when a worker boots; never `from cyserve import _io`.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
-never a silent fallback. The protocols at the end make mypy hold both kinds to one contract.
+never a silent fallback; so is a build of which a part is missing, the engine's (`_compiled`)
+included. The protocols at the end make mypy hold both kinds to one contract.
 The classes' names (`_accel.ResponseHead`) are there for annotations only.
 """
 
@@ -13,24 +14,29 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+
+from cyserve._compiled import ENGINE, KERNEL
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     from cyserve import _io as io
     from cyserve import _parser as parser
     from cyserve import _poll as poll
     from cyserve._io import InputBuffer as InputBuffer
+    from cyserve._io import Lane as Lane
     from cyserve._io import OutputBuffer as OutputBuffer
     from cyserve._io import ResponseHead as ResponseHead
     from cyserve._parser import ChunkedDecoder as ChunkedDecoder
     from cyserve._parser import HeadRules as HeadRules
     from cyserve._parser import RequestHead as RequestHead
+    from cyserve._poll import Poller as Poller
 
 __all__ = ("implementation", "io", "parser", "poll", "select")
 
 _kind: Literal["compiled", "pure"] = "pure"
-_EPOLL = sys.platform.startswith("linux")  # elsewhere `_pypoll` is all there is
 
 
 class _Kernel(NamedTuple):
@@ -57,18 +63,24 @@ def _extension(name: str) -> ModuleType | None:
         return None
 
 
+def _is_extension(name: str) -> bool:
+    spec = find_spec(name)
+    return spec is not None and isinstance(spec.loader, ExtensionFileLoader)
+
+
 def _compiled() -> _Kernel | None:
-    names = ["_parser", "_io", "_poll"] if _EPOLL else ["_parser", "_io"]
-    found = {name: _extension(f"cyserve.{name}") for name in names}
-    modules = [module for module in found.values() if module is not None]
-    if len(modules) == len(names):
-        if not _EPOLL:
-            modules.append(import_module("cyserve._pypoll"))
-        return _Kernel("compiled", *modules)
-    if modules:
-        missing = " ".join(f"cyserve.{name}" for name, module in found.items() if module is None)
-        raise ImportError(f"incomplete build: {missing} was not compiled; reinstall cyserve")
-    return None
+    kernel = {name: _extension(f"cyserve.{name}") for name in KERNEL}
+    built = {name: module is not None for name, module in kernel.items()}
+    built.update((name, _is_extension(f"cyserve.{name}")) for name in ENGINE)
+    if not any(built.values()):
+        return None
+    missing = " ".join(f"cyserve.{name}" for name, there in built.items() if not there)
+    if missing:
+        raise ImportError(f"incomplete build: not compiled: {missing}; reinstall cyserve")
+    modules = [module for module in kernel.values() if module is not None]
+    if "_poll" not in KERNEL:
+        modules.append(import_module("cyserve._pypoll"))
+    return _Kernel("compiled", *modules)
 
 
 def _pure() -> _Kernel:
@@ -156,8 +168,9 @@ if TYPE_CHECKING:
         def headers(self) -> _Fields: ...
         @headers.setter
         def headers(self, headers: Iterable[tuple[str, str]]) -> None: ...
+        def whole(self, size: int) -> bool: ...
         def serialize(
-            self, start: bytes, fields: bytes, body: bytes = b"", *, length: bool = True
+            self, start: bytes, fields: bytes, body: bytes = b"", length: bool = True
         ) -> bytes: ...
 
     class _OutputBuffer(Protocol):
@@ -169,6 +182,13 @@ if TYPE_CHECKING:
         def peek(self, size: int) -> bytes: ...
         def skip(self, size: int) -> None: ...
         def clear(self) -> None: ...
+
+    class _Lane(Protocol):
+        def begin(self, line: bytes) -> None: ...
+        def end(self) -> None: ...
+
+    class _MakeLane(Protocol):
+        def __call__(self, memory: memoryview, at: int) -> _Lane: ...
 
     class _RequestHead(Protocol):
         @property
@@ -196,7 +216,8 @@ if TYPE_CHECKING:
 
         headers: _Fields
 
-        def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]: ...
+        def fill_environ(self, template: dict[str, Any], ready: bool = False) -> dict[str, Any]: ...
+        def plain(self) -> bool: ...
         def request_line(self) -> bytes: ...
 
     class _ChunkedDecoder(Protocol[_Buffer]):
@@ -241,6 +262,8 @@ if TYPE_CHECKING:
         def ResponseHead(self) -> _MakeResponseHead: ...
         @property
         def OutputBuffer(self) -> _MakeOutputBuffer: ...
+        @property
+        def Lane(self) -> _MakeLane: ...
 
     class _Parser(Protocol[_Buffer, _Rules, _Made]):
         @property
@@ -264,6 +287,7 @@ if TYPE_CHECKING:
         def unregister(self, fd: int) -> None: ...
         def register_listener(self, fd: int) -> None: ...
         def requeue_listener(self, fd: int) -> None: ...
+        def note(self, waiting: int) -> None: ...
         def take(self) -> list[int]: ...
         def wait(self, seconds: float) -> list[int]: ...
         def watch(self, nap: float) -> bool: ...

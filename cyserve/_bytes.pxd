@@ -118,3 +118,27 @@ cdef inline str unquote(str path):
         at += 1
         out += 1
     return latin1(PyBytes_AS_STRING(decoded), out - PyBytes_AS_STRING(decoded))
+
+
+cdef inline bint has_forbidden(const unsigned char *text, Py_ssize_t size,
+                               const unsigned char *table) noexcept nogil:
+    cdef unsigned char bad = 0
+    cdef Py_ssize_t place
+    for place in range(size):
+        bad |= table[text[place]]
+    return bad != 0
+
+
+cdef inline char *put(char *to, const void *data, Py_ssize_t size) noexcept nogil:
+    memcpy(to, data, size)
+    return to + size
+
+
+cdef inline bytes unchangeable(data):
+    return <bytes> data if type(data) is bytes else bytes(memoryview(data))
+
+
+cdef inline int need_bytes(given) except -1:
+    if not isinstance(given, bytes):
+        raise TypeError(f"bytes expected, not {type(given).__name__}")
+    return 0

@@ -159,6 +159,10 @@ class Head(Protocol):
 # -- names -----------------------------------------------------------------------------------------
 
 
+#: What the environ says of a GET over HTTP/1.1 without a query: most requests are.
+READY_ENVIRON = {"REQUEST_METHOD": "GET", "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+
 def environ_key(name: str) -> str:
     """The CGI name (RFC 3875 section 4.1) of the field with this upper-case name."""
     if name in {"CONTENT-TYPE", "CONTENT-LENGTH"}:

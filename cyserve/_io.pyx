@@ -7,7 +7,7 @@ Rules of this file
 - Non-blocking system calls keep the GIL: they cannot block, and giving it up costs a hand-over.
 - Every pointer walks between a start and an end; compare before you read.
 - `_pyio.py` is the reference. Change both or neither.
-Over 500 lines because three small classes of C and their docstrings take that.
+Over 500 lines because four small classes of C and their docstrings take that.
 """
 
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
@@ -15,59 +15,32 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_DATA
 from cpython.unicode cimport PyUnicode_FromObject, PyUnicode_GET_LENGTH, PyUnicode_KIND
 cimport cython
 
-from cyserve._bytes cimport is_blank, is_word, latin1, value_end
+from cyserve._bytes cimport (
+    has_forbidden, is_blank, is_word, latin1, need_bytes, put, unchangeable, value_end,
+)
+from cyserve._sockets cimport (
+    MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, iovec, msghdr, recv, send,
+    sendmsg,
+)
+
+from time import monotonic_ns
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 
-cdef extern from *:
-    """
-    #include <sys/socket.h>
-    #ifndef MSG_NOSIGNAL
-    #define MSG_NOSIGNAL 0    /* macOS: Python ignores SIGPIPE anyway */
-    #endif
-    #include <fcntl.h>
-    #ifdef __APPLE__
-    #define SOCK_NONBLOCK 1
-    #define SOCK_CLOEXEC 2
-    static int accept4(int fd, struct sockaddr *name, socklen_t *size, int flags) {
-        int taken = accept(fd, name, size);
-        if (taken >= 0) {
-            fcntl(taken, F_SETFD, FD_CLOEXEC);
-            fcntl(taken, F_SETFL, O_NONBLOCK);
-        }
-        return taken;
-    }
-    #endif
-    """
-    ctypedef struct sockaddr "struct sockaddr":
-        pass
-    int accept4(int fd, sockaddr *name, unsigned int *size, int flags)
-    int SOCK_NONBLOCK, SOCK_CLOEXEC
-    ssize_t recv(int fd, void *buffer, size_t size, int flags)
-    ssize_t send(int fd, const void *buffer, size_t size, int flags)
-    ssize_t sendmsg(int fd, const msghdr *message, int flags)
-    int MSG_DONTWAIT, MSG_NOSIGNAL
-    ctypedef struct iovec "struct iovec":
-        void *iov_base
-        size_t iov_len
-    ctypedef struct msghdr "struct msghdr":
-        iovec *msg_iov
-        size_t msg_iovlen
-
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
 
 cdef enum:
-    SMALL = 256         # bytes of response fields that need no memory of their own
     VECTORS = 64        # pieces given to one system call
-    LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
+    SPARE = 16384       # bytes that are received at once while a request is awaited
 
 # -- tables, built once from the grammar ---------------------------------------------------------
 
@@ -120,6 +93,9 @@ def accept(fd: int) -> int:
     return taken
 
 
+cdef char *spare = NULL   # the memory of a buffer that was released, of SPARE bytes
+
+
 cdef class InputBuffer:
     """Bytes received on a connection and not yet consumed.
 
@@ -135,13 +111,15 @@ cdef class InputBuffer:
             self.feed(data)
 
     def __dealloc__(self):
-        free(self.data)
+        self.end = self.start
+        self.release()
 
     def __len__(self) -> int:
         return self.end - self.start
 
     cdef int reserve(self, Py_ssize_t room) except -1:
         """Make room for that many more bytes behind `end`."""
+        global spare
         cdef Py_ssize_t used = self.end - self.start
         cdef Py_ssize_t wanted
         cdef char *grown
@@ -151,7 +129,10 @@ cdef class InputBuffer:
             memmove(self.data, self.data + self.start, used)
         else:
             wanted = max(used + room, 2 * used)
-            grown = <char *> malloc(wanted)
+            if wanted == SPARE and spare != NULL:
+                grown, spare = spare, NULL
+            else:
+                grown = <char *> malloc(wanted)
             if grown == NULL:
                 raise MemoryError()
             if used:
@@ -177,7 +158,7 @@ cdef class InputBuffer:
         memcpy(self.data + self.end, PyBytes_AS_STRING(fixed), size)
         self.end += size
 
-    def fill(self, int fd, Py_ssize_t size = 8192) -> int:
+    cpdef Py_ssize_t fill(self, int fd, Py_ssize_t size = 8192) except -2:
         """Receive once, without blocking, up to `size` bytes from the non-blocking socket `fd`.
 
         Returns the number of bytes received, 0 at the end of the stream, -1 if there is
@@ -215,21 +196,16 @@ cdef class InputBuffer:
         self.consume(size)
         return size
 
-    def release(self) -> None:
+    cpdef void release(self) noexcept:
         """Give the memory back if nothing is kept in it, as on an idle connection."""
+        global spare
         if self.start == self.end:
-            free(self.data)
+            if self.capacity == SPARE and spare == NULL:
+                spare = self.data   # whoever needs as much next gets it: the usual case
+            else:
+                free(self.data)
             self.data = NULL
             self.start = self.end = self.capacity = 0
-
-
-cdef inline bint has_forbidden(const unsigned char *text, Py_ssize_t size,
-                               const unsigned char *table) noexcept nogil:
-    cdef unsigned char bad = 0
-    cdef Py_ssize_t place
-    for place in range(size):
-        bad |= table[text[place]]
-    return bad != 0
 
 
 cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
@@ -242,19 +218,31 @@ cdef inline int kind_of(const char *name, Py_ssize_t size) noexcept nogil:
     return 0
 
 
-cdef inline char *put(char *to, const void *data, Py_ssize_t size) noexcept nogil:
-    memcpy(to, data, size)
-    return to + size
+cdef struct Name:        # a name that was found good; it is the application's constant, usually
+    PyObject *text       # owned
+    int kind
+
+cdef Name names[16]
 
 
-cdef inline bytes unchangeable(data):
-    return <bytes> data if type(data) is bytes else bytes(memoryview(data))
-
-
-cdef inline int need_bytes(given) except -1:
-    if not isinstance(given, bytes):
-        raise TypeError(f"bytes expected, not {type(given).__name__}")
-    return 0
+cdef int kind_of_name(name) except -1:
+    """Check a field's name; returns its kind."""
+    cdef Name *place = &names[<size_t> <PyObject *> name >> 4 & 15]
+    if place.text == <PyObject *> name:
+        return place.kind
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is not a string")
+    cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(name)
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(name)
+    cdef bint good = size > 0 and PyUnicode_KIND(name) == PyUnicode_1BYTE_KIND
+    if not good or has_forbidden(text, size, not_token):
+        raise InvalidResponseHeaderName(repr(name))
+    cdef int kind = kind_of(<const char *> text, size)
+    if type(name) is str:
+        Py_INCREF(name)
+        Py_XDECREF(place.text)
+        place.text, place.kind = <PyObject *> name, kind
+    return kind
 
 
 @cython.freelist(8)
@@ -270,19 +258,6 @@ cdef class ResponseHead:
     Content-Length, InvalidResponseHeaderName and InvalidResponseHeader for what RFC 9110 5.1 and
     5.5 do not allow: no CR, LF or NUL ever gets through.
     """
-
-    cdef readonly str status        # the status line's code and phrase, e.g. "200 OK"
-    cdef readonly int status_code   # the three digits as a number
-    cdef list shown                 # what `headers` has handed out
-    cdef char *lines                # the fields kept, each "name: value\r\n"
-    cdef Py_ssize_t size
-    cdef Py_ssize_t capacity
-    cdef Py_ssize_t length_at       # where in them the Content-Length line is
-    cdef Py_ssize_t length_size     # 0: there is none
-    cdef long long length
-    cdef bint asked_upgrade         # once asked for, for good: `headers` tells no more
-    cdef bint asked_close
-    cdef char small[SMALL]
 
     def __cinit__(self):
         self.status = ""
@@ -378,19 +353,13 @@ cdef class ResponseHead:
 
     cdef int add(self, name, value) except -1:
         """Check and copy one field, then keep it or not."""
-        if not isinstance(name, str):
-            raise TypeError(f"{name!r} is not a string")
-        cdef Py_ssize_t name_size = PyUnicode_GET_LENGTH(name)
-        if name_size == 0 or PyUnicode_KIND(name) != PyUnicode_1BYTE_KIND:
-            raise InvalidResponseHeaderName(repr(name))
-        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(name)
-        if has_forbidden(text, name_size, not_token):
-            raise InvalidResponseHeaderName(repr(name))
+        cdef int kind = kind_of_name(name)
         if not isinstance(value, str):
             raise TypeError(f"{value!r} is not a string")
         if PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND:
             raise InvalidResponseHeader(repr(name))
-        text = <const unsigned char *> PyUnicode_DATA(value)
+        cdef const unsigned char *text = <const unsigned char *> PyUnicode_DATA(value)
+        cdef Py_ssize_t name_size = PyUnicode_GET_LENGTH(name)
         cdef Py_ssize_t value_size = PyUnicode_GET_LENGTH(value)
         while value_size and is_blank(text[0]):
             text += 1
@@ -408,7 +377,6 @@ cdef class ResponseHead:
         to = put(to, b": ", 2)
         to = put(to, text, value_size)
         put(to, b"\r\n", 2)
-        cdef int kind = kind_of(line, name_size)
         if kind == 0 or self.keep(kind, to - value_size, value_size, line_size):
             self.size += line_size
         return 0
@@ -474,7 +442,19 @@ cdef class ResponseHead:
             line = cr + 2
         return found
 
-    def serialize(self, start, fields, body=b"", *, bint length=True) -> bytes:
+    cpdef bint whole(self, Py_ssize_t size) except -1:
+        """Whether a body of just that many bytes is all there is to the answer.
+
+        That is: they are announced, the status goes with a body (not 1xx, 204, 304), and neither
+        upgrade nor close was asked for.
+        """
+        self.settle()
+        return (
+            self.length == size and self.status_code >= 200 and self.status_code != 204
+            and self.status_code != 304 and not (self.asked_upgrade or self.asked_close)
+        )
+
+    cpdef bytes serialize(self, start, fields, body=b"", bint length=True):
         """The whole head, and a small body behind it, as it goes to the wire.
 
         start: what precedes the status, as b"HTTP/1.1 ". fields: the server's own lines, each with
@@ -505,30 +485,11 @@ cdef class ResponseHead:
         return whole
 
 
-cdef struct Piece:
-    PyObject *owner             # keeps `data` alive; NULL: constant, or `line`
-    const char *data            # NULL: the bytes are in `line`
-    Py_ssize_t size
-    char line[LONGEST_LINE]
-
-
-cdef inline const char *bytes_of(const Piece *piece) noexcept nogil:
-    if piece.data == NULL:
-        return piece.line
-    return piece.data
-
-
 cdef class OutputBuffer:
     """Bytes to be sent on a connection and not yet taken by the socket.
 
     What is written is held by reference, not copied, unless it can change (bytearray, memoryview).
     """
-
-    cdef Piece *pieces          # malloc'ed at the first write
-    cdef Py_ssize_t first
-    cdef Py_ssize_t count
-    cdef Py_ssize_t capacity
-    cdef Py_ssize_t size        # bytes in all pieces
 
     def __cinit__(self):
         self.pieces = NULL
@@ -571,7 +532,7 @@ cdef class OutputBuffer:
         piece.data = PyBytes_AS_STRING(data)
         return 0
 
-    def write(self, data) -> None:
+    cpdef void write(self, data) except *:
         """Queue bytes, a bytearray or a memoryview. No system call."""
         cdef bytes fixed = unchangeable(data)
         if PyBytes_GET_SIZE(fixed):
@@ -600,7 +561,7 @@ cdef class OutputBuffer:
         """Queue the last chunk and an empty trailer section (RFC 9112 7.1)."""
         self.append(5).data = b"0\r\n\r\n"
 
-    def flush(self, int fd) -> int:
+    cpdef Py_ssize_t flush(self, int fd) except -1:
         """Send on the non-blocking socket `fd`, again while it takes all that it is given.
 
         Returns the number of bytes still to be sent. Raises OSError as send(2) does; then nothing
@@ -689,3 +650,32 @@ cdef class OutputBuffer:
     def clear(self) -> None:
         """Drop everything."""
         self.drop(self.size)
+
+
+cdef class Lane:
+    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
+
+    memory: a writable buffer that processes share. at: where the lane begins in it.
+    """
+
+    def __cinit__(self, memory, Py_ssize_t at):
+        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
+        if at < 0 or at % 8 or self.view.len - at < LANE_LINE + 16:
+            raise ValueError("the lane does not fit")
+        self.line = <char *> self.view.buf + at
+        self.numbers = <uint64_t *> (self.line + LANE_LINE)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    cpdef void begin(self, bytes line) except *:
+        """A request begins now; `line` is kept as far as there is room."""
+        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(line), LANE_LINE)
+        memcpy(self.line, PyBytes_AS_STRING(line), size)
+        memset(self.line + size, 0, LANE_LINE - size)
+        self.numbers[0] += 1
+        self.numbers[1] = monotonic_ns()   # last: it says that the rest is there
+
+    cpdef void end(self) noexcept:
+        """Nothing runs in the lane now."""
+        self.numbers[1] = 0

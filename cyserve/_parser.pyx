@@ -55,7 +55,6 @@ cdef enum Role:  # fields that frame the message
 
 cdef enum:
     MAX_HEAD = 1 << 30
-    SPANS = 48   # a head with more fields than that is not plainly good
 
 cdef unsigned char classes[256]
 cdef dict ROLES = {
@@ -77,21 +76,6 @@ for byte in range(256):
 assert MAX_HEAD == _grammar.MAX_HEAD
 
 
-cdef struct Field:  # a field name for which everything is ready
-    const unsigned char *name    # lower case
-    const unsigned char *mask    # 0xdf where a byte is a letter, so that its case is not compared
-    Py_ssize_t size              # 0: an empty slot
-    PyObject *upper
-    PyObject *key
-    int flags
-    int role
-
-cdef struct Span:  # a field of a head; places are offsets from the request line
-    const Field *field
-    uint32_t name, name_size, value, value_size
-    bint high    # there are bytes above 0x7f
-
-
 cdef class HeadRules:
     """Limits and permits of a worker, made once from the settings, whose names they bear.
 
@@ -105,16 +89,6 @@ cdef class HeadRules:
     casefold_http_method: make the method upper-case.
     scheme_headers: upper-case names of the fields to classify as HAS_SCHEME.
     """
-
-    cdef readonly Py_ssize_t limit_request_line, limit_request_fields, limit_request_field_size
-    cdef readonly bint permit_obsolete_folding, strip_header_spaces, casefold_http_method
-    cdef readonly bint permit_unconventional_http_method, permit_unconventional_http_version
-    cdef readonly tuple scheme_headers
-    cdef readonly dict known_fields
-    cdef Py_ssize_t section_limit
-    cdef Field *table
-    cdef size_t slots   # of the table, less one
-    cdef list kept      # what the table points to
 
     def __cinit__(
         self, *,
@@ -199,15 +173,6 @@ cdef inline bint is_name(const char *at, const char *end, int *flags) noexcept n
 
 
 # -- request head --------------------------------------------------------------------------------
-
-cdef struct Fields:
-    Span spans[SPANS]
-    int count
-    int flags
-    int seen              # bits 1 << role
-    int length            # which one is Content-Length
-    bint close, keep, options
-
 
 cdef const char *read_line(const char *at, const char *end, Py_ssize_t *places) noexcept nogil:
     """Read "METHOD /path HTTP/1.d" and return the end of its CRLF, or NULL for anything else.
@@ -317,18 +282,6 @@ cdef class RequestHead:
     headers: [(UPPER-CASE name, value)]; may be changed or replaced.
     """
 
-    cdef public str method, target, path, query, fragment
-    cdef public tuple version
-    cdef public long long content_length
-    cdef public bint chunked, keep_alive
-    cdef public int flags
-    cdef public Py_ssize_t size
-    cdef list fields_list    # None: to be made from the spans
-    cdef bytes raw           # from the request line on
-    cdef Py_ssize_t line_size
-    cdef HeadRules rules     # owner of the names that the spans point to
-    cdef Fields fields
-
     @property
     def headers(self) -> list[tuple[str, str]]:
         if self.fields_list is None:
@@ -396,24 +349,26 @@ cdef class RequestHead:
         self.flags = fields.flags
         return True
 
-    def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
+    cpdef dict fill_environ(self, dict template, bint ready = False):
         """A copy of `template` with the request's own keys added (PEP 3333, RFC 3875).
 
         Repeated fields are joined by a comma, Cookie fields by "; " (RFC 6265 section 5.4). A
         field whose key the template holds already is joined to what is there.
+        ready: the template holds READY_ENVIRON, which need not be set again.
         """
         cdef dict environ = PyDict_Copy(template)
         cdef dict repeated = None
         cdef tuple version = self.version
         cdef const Span *span
         cdef int place
-        environ["REQUEST_METHOD"] = self.method
+        if not ready or self.method != "GET":
+            environ["REQUEST_METHOD"] = self.method
         environ["RAW_URI"] = self.target
-        environ["QUERY_STRING"] = self.query
+        if not ready or self.query:
+            environ["QUERY_STRING"] = self.query
         environ["PATH_INFO"] = unquote(self.path) if "%" in self.path else self.path
-        environ["SERVER_PROTOCOL"] = (
-            "HTTP/1.1" if version is VERSIONS[1] else f"HTTP/{version[0]}.{version[1]}"
-        )
+        if not ready or version is not VERSIONS[1]:
+            environ["SERVER_PROTOCOL"] = f"HTTP/{version[0]}.{version[1]}"
         if self.fields_list is None:
             for place in range(self.fields.count):
                 span = &self.fields.spans[place]
@@ -430,9 +385,16 @@ cdef class RequestHead:
                 environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
         return environ
 
-    def request_line(self) -> bytes:
+    cpdef bint plain(self) except -1:
+        """Whether it is an ordinary HTTP/1.1 request: no open decision, and not HEAD."""
+        return (
+            not self.flags and self.method != "HEAD"
+            and (self.version is <tuple> VERSIONS[1] or self.version == <tuple> VERSIONS[1])
+        )
+
+    cpdef bytes request_line(self):
         """The request line as it came, without its CRLF."""
-        return self.raw[:self.line_size]
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.raw), self.line_size)
 
 
 cdef inline dict add_field(dict environ, dict repeated, object key, object value):

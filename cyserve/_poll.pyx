@@ -140,6 +140,11 @@ cdef class Poller:
         self.control(EPOLL_CTL_DEL, fd, 0)
         self.control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLEXCLUSIVE)
 
+    def note(self, int waiting) -> None:
+        """For the guard: something has got done, and so many connections are to be looked at."""
+        self.progress += 1
+        self.waiting = waiting
+
     def take(self) -> list[int]:
         """The descriptors that are ready now, some of them if they are many; the GIL is kept."""
         cdef epoll_event events[BATCH]
@@ -164,8 +169,8 @@ cdef class Poller:
         if number < 0:
             if failed != EINTR:
                 errno_to_exception(failed)
-            PyErr_CheckSignals()
             number = 0
+        PyErr_CheckSignals()   # who calls this may be compiled: handlers would wait for bytecode
         return descriptors(events, number)
 
     def watch(self, double nap) -> bool:

@@ -11,8 +11,10 @@ Rules of this file
 import os
 import re
 import socket
+import struct
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic_ns
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import (
@@ -25,7 +27,7 @@ from cyserve._grammar import (
     response_options,
 )
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
 
 
 def _class(allowed: bytes) -> str:
@@ -36,6 +38,9 @@ _status = re.compile(f"([0-9]{{3}})(?: {_class(VALUE)}*)?").fullmatch
 _token = re.compile(_class(TOKEN) + "+").fullmatch
 _value = re.compile(_class(VALUE) + "*").fullmatch
 _digits = re.compile("[0-9]{1,18}").fullmatch
+
+_lane = struct.Struct("=96sQQ")  # line, requests begun, start of the one that runs
+_start = struct.Struct("=Q")
 
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
 
@@ -236,8 +241,22 @@ class ResponseHead:
             self._close |= close
         return False
 
+    def whole(self, size: int) -> bool:
+        """Whether a body of just that many bytes is all there is to the answer.
+
+        That is: they are announced, the status goes with a body (not 1xx, 204, 304), and neither
+        upgrade nor close was asked for.
+        """
+        self._settle()
+        return (
+            self._length == size
+            and self._code >= 200
+            and self._code not in (204, 304)
+            and not (self._upgrade or self._close)
+        )
+
     def serialize(
-        self, start: bytes, fields: bytes, body: bytes = b"", *, length: bool = True
+        self, start: bytes, fields: bytes, body: bytes = b"", length: bool = True
     ) -> bytes:
         """The whole head, and a small body behind it, as it goes to the wire.
 
@@ -340,3 +359,28 @@ class OutputBuffer:
         """Drop everything."""
         self._pieces.clear()
         self._size = 0
+
+
+class Lane:
+    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
+
+    memory: a writable buffer that processes share. at: where the lane begins in it.
+    """
+
+    __slots__ = ("_at", "_began", "_memory")
+
+    def __init__(self, memory: memoryview, at: int) -> None:
+        if at < 0 or at % 8 or len(memory) - at < _lane.size:
+            raise ValueError("the lane does not fit")
+        self._memory = memory
+        self._at = at
+        (_, self._began, _) = _lane.unpack_from(memory, at)
+
+    def begin(self, line: bytes) -> None:
+        """A request begins now; `line` is kept as far as there is room."""
+        self._began += 1
+        _lane.pack_into(self._memory, self._at, line, self._began, monotonic_ns())
+
+    def end(self) -> None:
+        """Nothing runs in the lane now."""
+        _start.pack_into(self._memory, self._at + _lane.size - _start.size, 0)

@@ -134,11 +134,12 @@ class RequestHead:
     headers: list[tuple[str, str]]
     _line: str
 
-    def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
+    def fill_environ(self, template: dict[str, Any], ready: bool = False) -> dict[str, Any]:
         """A copy of `template` with the request's own keys added (PEP 3333, RFC 3875).
 
         Repeated fields are joined by a comma, Cookie fields by "; " (RFC 6265 section 5.4). A
         field whose key the template holds already is joined to what is there.
+        ready: the template holds READY_ENVIRON, which need not be set again.
         """
         environ = template.copy()
         version = self.version
@@ -162,6 +163,10 @@ class RequestHead:
         for key, values in repeated.items():
             environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
         return environ
+
+    def plain(self) -> bool:
+        """Whether it is an ordinary HTTP/1.1 request: no open decision, and not HEAD."""
+        return not self.flags and self.version == (1, 1) and self.method != "HEAD"
 
     def request_line(self) -> bytes:
         """The request line as it came, without its CRLF."""

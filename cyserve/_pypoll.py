@@ -111,6 +111,11 @@ class Poller:
         self.unregister(fd)
         self.register_listener(fd)
 
+    def note(self, waiting: int) -> None:
+        """For the guard: something has got done, and so many connections are to be looked at."""
+        self.progress += 1
+        self.waiting = waiting
+
     def take(self) -> list[int]:
         """The descriptors that are ready now, some of them if they are many."""
         return self._watched.poll(0)

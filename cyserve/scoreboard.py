@@ -16,6 +16,8 @@ import struct
 import time
 from collections.abc import Sequence
 
+from cyserve import _accel
+
 #: States of a slot.
 BOOTING, READY, BUSY, DRAINING = range(4)
 
@@ -28,11 +30,9 @@ _WORD = 8
 _HEAD_BYTES = 64
 _LANE_BYTES = 128
 _LANE = struct.Struct(f"={LINE_BYTES}sQQ")  # line, requests begun, start; start is stored last
-_REQUESTS_AT = LINE_BYTES
-_START_AT = _REQUESTS_AT + _WORD
+_START_AT = LINE_BYTES + _WORD
 
 # Bound once: these run for every request.
-_store_lane = _LANE.pack_into
 _now = time.monotonic_ns
 
 
@@ -43,7 +43,7 @@ class Slot:
     that runs the request, from 0.
     """
 
-    __slots__ = ("_board", "_bytes", "_counts", "_offset", "_start", "_words", "lanes")
+    __slots__ = ("_board", "_bytes", "_direct", "_lanes", "_offset", "_start", "_words", "lanes")
 
     def __init__(self, memory: memoryview, lanes: int, board: Sequence[Slot] = ()) -> None:
         self.lanes = lanes
@@ -52,7 +52,12 @@ class Slot:
         self._words = memory.cast("Q")
         self._offset = [_HEAD_BYTES + lane * _LANE_BYTES for lane in range(lanes)]
         self._start = [(offset + _START_AT) // _WORD for offset in self._offset]
-        self._counts = [0] * lanes
+        self._make_lanes()
+
+    def _make_lanes(self) -> None:
+        self._lanes = [_accel.io.Lane(self._bytes, offset) for offset in self._offset]
+        # The same again if both kernel and engine are compiled: calls through it are C calls.
+        self._direct = self._lanes if _accel.implementation() == "compiled" else None
 
     def beat(self) -> None:
         """Store the heartbeat: the monotonic clock in nanoseconds."""
@@ -60,12 +65,21 @@ class Slot:
 
     def begin(self, line: bytes, lane: int = 0) -> None:
         """Store that `lane` starts a request now, with the first bytes of its request line."""
-        self._counts[lane] = count = self._counts[lane] + 1
-        _store_lane(self._bytes, self._offset[lane], line, count, _now())
+        direct = self._direct
+        if direct is None:
+            self._lanes[lane].begin(line)
+        else:
+            found = direct[lane]
+            found.begin(line)
 
     def end(self, lane: int = 0) -> None:
         """Store that `lane` is idle again."""
-        self._words[self._start[lane]] = 0
+        direct = self._direct
+        if direct is None:
+            self._lanes[lane].end()
+        else:
+            found = direct[lane]
+            found.end()
 
     def in_progress(self) -> list[tuple[float, str]]:
         """The requests running now, oldest first, as (age in seconds, request line)."""
@@ -95,7 +109,7 @@ class Slot:
     def clear(self) -> None:
         """Forget everything: the slot is as new."""
         self._bytes[:] = bytes(len(self._bytes))
-        self._counts = [0] * self.lanes
+        self._make_lanes()
 
     @property
     def heartbeat(self) -> int:
@@ -105,7 +119,7 @@ class Slot:
     @property
     def requests(self) -> int:
         """Requests begun in all lanes."""
-        return sum(self._words[(offset + _REQUESTS_AT) // _WORD] for offset in self._offset)
+        return sum(self._words[start - 1] for start in self._start)
 
     @property
     def pid(self) -> int:

@@ -9,6 +9,7 @@ passing test. Fixtures belong in the conftest.py of the directory that uses them
 
 import os
 from collections.abc import Generator
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ import hypothesis
 import pytest
 
 import cyserve
-from cyserve import _accel
+from cyserve import _accel, _compiled
 
 PACKAGE = Path(cyserve.__file__).resolve().parent
 TREE = Path(__file__).resolve().parents[1]
@@ -36,6 +37,21 @@ def pytest_report_header() -> str:
 def pytest_sessionstart() -> None:
     if os.environ.get("CYSERVE_TEST_INSTALLED") == "1" and PACKAGE == TREE / "cyserve":
         pytest.exit(f"the source tree {PACKAGE} shadows the installed package", returncode=3)
+    if PACKAGE == TREE / "cyserve" and _accel.implementation() == "compiled" and (old := stale()):
+        pytest.exit(f"build in place anew, the source is newer: {' '.join(old)}", returncode=3)
+
+
+def stale() -> list[str]:
+    """Modules of the tree whose extension is older than a source of it: it would be tested."""
+    found = []
+    for name in _compiled.KERNEL + _compiled.ENGINE:
+        stem = PACKAGE / name.replace(".", "/")
+        built = stem.with_name(stem.name + EXTENSION_SUFFIXES[0])
+        sources = (stem.with_suffix(suffix) for suffix in (".py", ".pyx", ".pxd"))
+        newest = max(source.stat().st_mtime for source in sources if source.exists())
+        if newest > built.stat().st_mtime:
+            found.append(f"cyserve.{name}")
+    return found
 
 
 def _refuse_skip(report: Report) -> Report:

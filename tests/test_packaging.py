@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import cyserve
+from cyserve import _compiled
 
 TREE = Path(__file__).resolve().parents[1]
 NOT_COPIED = shutil.ignore_patterns(
@@ -200,5 +201,6 @@ def test_sdist_holds_sources_and_no_generated_c(tmp_path: Path) -> None:
     assert [name for name in names if name.startswith("cyserve/") and name.endswith(".c")] == []
     kernel = {f"cyserve/{name}" for name in ("_io.pyx", "_io.pxd", "_parser.pyx", "_pyio.py")}
     tools = {"setup.py", "pyproject.toml", "Makefile", ".ci/run", "tests/conftest.py", "LICENSE"}
-    assert kernel | tools <= names
+    types = {f"cyserve/{name.replace('.', '/')}.pxd" for name in _compiled.ENGINE}
+    assert kernel | types | tools <= names
     assert [name for name in names if name.startswith("build/")] == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import cyserve
+from cyserve import _compiled
 
 TREE = Path(__file__).resolve().parents[1]
 PACKAGE = TREE / "cyserve"
@@ -141,6 +142,50 @@ def imported_kernels(path: Path) -> set[str]:
 def test_kernel_is_reached_through_accel_only(path: Path) -> None:
     allowed = MAY_IMPORT_KERNEL.get(path.stem, set()) if path.parent == PACKAGE else set()
     assert imported_kernels(path) <= allowed
+
+
+def test_what_is_compiled_is_listed_once_and_has_its_types_beside_it() -> None:
+    typed = [path for path in sources(".pxd") if path.with_suffix(".py").exists()]
+    listed = [f"cyserve/{name.replace('.', '/')}.pxd" for name in _compiled.ENGINE]
+    assert sorted(map(name_of, typed)) == sorted(listed)
+    kernel = sorted(path.stem for path in sources(".pyx"))
+    assert kernel == sorted(_compiled.KERNEL)
+
+
+def declared_attributes(pxd: str) -> dict[str, set[str]]:
+    """The C attributes of each extension type that a .pxd declares, with those of its bases."""
+    found: dict[str, set[str]] = {"Origin": set()}
+    for match in re.finditer(
+        r"^cdef class (\w+)(?:\((\w+)\))?:\n((?: .*\n|\n)*)", pxd, re.MULTILINE
+    ):
+        name, base, body = match.groups()
+        found[name] = set(found.get(base, ()))
+        for line in re.findall(
+            r"^    cdef (?!.*\()(?:public |readonly )?(.*)$", body, re.MULTILINE
+        ):
+            found[name] |= {word.split()[-1] for word in line.split(",")}
+    return found
+
+
+@pytest.mark.parametrize("name", _compiled.ENGINE)
+def test_attributes_of_extension_types_are_declared(name: str) -> None:
+    """An extension type has the attributes of its .pxd and no others."""
+    source = PACKAGE / f"{name.replace('.', '/')}.py"
+    pxd = "".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.pxd")))
+    origin = declared_attributes(pxd)["Origin"]
+    types = declared_attributes(source.with_suffix(".pxd").read_text(encoding="utf-8"))
+    for cls in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(cls, ast.ClassDef) and cls.name in types:
+            bases = origin if "Origin" in map(ast.unparse, cls.bases) else set()
+            properties = {node.name for node in cls.body if isinstance(node, ast.FunctionDef)}
+            stored = {
+                node.attr
+                for node in ast.walk(cls)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.ctx, ast.Store)
+                and ast.unparse(node.value) == "self"
+            }
+            assert stored - types[cls.name] - bases - properties == set(), cls.name
 
 
 def test_master_starts_without_tls_and_event_loops() -> None:

@@ -155,13 +155,8 @@ class _NoBody:
         return True
 
 
-class Body:
-    """`wsgi.input`: read, readline, readlines and iteration by line.
-
-    Sizes are in bytes; None or a negative size means no bound. Every method raises NoMoreData
-    (a ConnectionError) when the client ends the body early, a ParseException when its framing
-    is malformed, and RequestTimeout when it takes too long.
-    """
+class BodyCore:
+    """What `Body` is made of."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -220,6 +215,15 @@ class Body:
         if not line:
             raise StopIteration
         return line
+
+
+class Body(BodyCore):
+    """`wsgi.input`: read, readline, readlines and iteration by line.
+
+    Sizes are in bytes; None or a negative size means no bound. Every method raises NoMoreData
+    (a ConnectionError) when the client ends the body early, a ParseException when its framing
+    is malformed, and RequestTimeout when it takes too long.
+    """
 
 
 def _bound(size: int | None) -> int:

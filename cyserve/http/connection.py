@@ -23,7 +23,7 @@ from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.refusal import report
-from cyserve.http.request import Request
+from cyserve.http.request import Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
 
 # Steps: what the scheduler has to do next.
@@ -40,6 +40,9 @@ LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of it
 LINGER_TOTAL = 30.0  # for a closing client to come to an end
 
 NEVER = float("inf")
+
+# The same under names that are C's in a compiled build, where a public one has to be looked up.
+_READ, _RUN, _NEVER = READ, RUN, NEVER
 
 
 class Context:
@@ -66,7 +69,7 @@ class Context:
         self.idle_timeout: float = cfg.keepalive
 
 
-class Connection:
+class Connection(Origin):
     """A client connection.
 
     transport: how its bytes travel; address: the peer; endpoint: the listener it came to;
@@ -76,6 +79,7 @@ class Connection:
     __slots__ = (
         "_trusted",
         "address",
+        "compiled",
         "context",
         "deadline",
         "endpoint",
@@ -105,18 +109,19 @@ class Connection:
         self.address = address
         self.endpoint = endpoint
         self.context = context
+        self.compiled = transport.compiled  # the kernel's objects are extension types
         self.template = endpoint.connection_template(address, transport.sock)
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
         self.state = context.first_state
         self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
-        self.deadline = NEVER  # by the monotonic clock
-        self.idle_since = NEVER  # not idle: a request has begun to come, or is under way
+        self.deadline = _NEVER  # by the monotonic clock
+        self.idle_since = _NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
         self.lent = False  # the application may use the socket itself (Upgrade)
-        self.linger_until = NEVER
+        self.linger_until = _NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
         self.fd = -1
@@ -145,7 +150,7 @@ class Connection:
     @property
     def timeout(self) -> float | None:
         """When its client will have been waited for long enough, by the monotonic clock."""
-        return None if self.deadline == NEVER else self.deadline
+        return None if self.deadline == _NEVER else self.deadline
 
     def trusted(self) -> bool:
         """True when the peer is a proxy whose word counts (forwarded_allow_ips)."""
@@ -187,7 +192,7 @@ class Connection:
         if got > 0:
             return self._advance(now)
         if got < 0:
-            return READ
+            return _READ
         if self.request is None:
             return CLOSE  # between requests, or within a head: nobody waits for an answer
         return self.refuse(NoMoreData(), now)
@@ -241,7 +246,7 @@ class Connection:
         try:
             version = take(transport.fd, transport.input, context.proxy_protocol)
             if version == UNSURE:
-                return READ
+                return _READ
             if version != ABSENT:
                 if not context.policy.allows_proxy_header(self.address):
                     peer = peer_name(self.address)
@@ -250,7 +255,7 @@ class Connection:
                     raise ForbiddenProxyRequest(peer)
                 header = parse(transport.input, version)
                 if header is None:
-                    return READ
+                    return _READ
                 self.proxy_header = header
                 self.template.update(header.environ())
             elif transport.secure and len(transport.input):
@@ -299,20 +304,22 @@ class Connection:
             if req is None:
                 head = self.context.parse_head(self.transport.input, self.context.rules)
                 if head is None:
-                    if self.idle_since != NEVER:  # the idle time is over: now the head's begins
+                    if self.idle_since != _NEVER:  # the idle time is over: now the head's begins
                         if self.requests:
                             self.deadline = now + self.context.header_timeout
-                        self.idle_since = NEVER
-                    return READ
-                self.idle_since = NEVER
+                        self.idle_since = _NEVER
+                    return _READ
+                self.idle_since = _NEVER
                 self.requests += 1
                 req = self.request = Request(head, self)
-                if head.flags:
+                if self.compiled:
+                    req.direct = head
+                if not req.plain() and head.flags:
                     self.context.policy.decide(req)
-                if not (head.content_length or head.chunked):
+                if not req.has_body():
                     self.expect_continue = False  # nothing will follow
-                    self.deadline = NEVER
-                    return RUN
+                    self.deadline = _NEVER
+                    return _RUN
                 self._start_body(req)
             return self._gather(req, now)
         except ParseException as exc:
@@ -350,11 +357,11 @@ class Connection:
     def _gather(self, req: Request, now: float) -> int:
         """A small body is waited for by the scheduler, so that no slow client holds a thread."""
         if self.expect_continue or req.body.reader.ready(self.context.body_buffer_size):
-            self.deadline = NEVER
-            return RUN
+            self.deadline = _NEVER
+            return _RUN
         self.state = _BODY
         self.deadline = now + self.context.body_timeout
-        return READ
+        return _READ
 
     def refuse(self, exc: BaseException, now: float) -> int:
         """Log a request that cannot be served, answer it, and come to an end."""
@@ -417,8 +424,8 @@ class Connection:
             transport = self.transport
             if len(transport.input):
                 return self._advance(now)  # another request may be there already
-            transport.input.release()
-            return READ
+            transport.rest()
+            return _READ
         if self._must_linger():
             return self._start_linger(now)
         return CLOSE
@@ -459,4 +466,4 @@ class Connection:
         if got == 0 or now >= self.linger_until:
             return CLOSE
         self.deadline = min(now + LINGER_SECONDS, self.linger_until)
-        return READ
+        return _READ

@@ -36,9 +36,11 @@ class Cycle:
         self.worker = worker
         self.cfg = cfg
         self.log = worker.log
-        self.slot = worker.slot
+        self.begin: Callable[[bytes, int], None] = worker.slot.begin
+        self.end: Callable[[int], None] = worker.slot.end
         self.application: Callable[..., Any] = worker.wsgi
         self.keep_alive = keep_alive
+        self.max_requests: int = worker.max_requests
         self.send_timeout: float = cfg.send_timeout or float("inf")
         self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
@@ -51,9 +53,8 @@ class Cycle:
     def run(self, req: Request) -> None:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
         connection = req.connection
-        slot = self.slot
         lane = connection.lane
-        slot.begin(req.head.request_line(), lane)
+        self.begin(req.line(), lane)
         resp = None
         environ: dict[str, Any] = {}
         logged = self.access is None
@@ -61,14 +62,16 @@ class Cycle:
         try:
             if self.pre_request is not None:
                 self.pre_request(self.worker, req)
-            resp = Response(req, connection.transport.sock, self.cfg, self.send_timeout)
+            resp = Response(req, connection.transport.sock, self.cfg)
+            resp.send_timeout = self.send_timeout
             environ = make_environ(req, resp.early_hints)
             worker = self.worker
             worker.nr = number = next(self.count)
-            if number >= worker.max_requests and worker.alive:
+            alive = worker.alive
+            if alive and number >= self.max_requests:
                 self.log.info("Autorestarting worker after current request.")
-                worker.alive = False
-            if not (self.keep_alive and worker.alive):
+                worker.alive = alive = False
+            if not (self.keep_alive and alive):
                 resp.must_close = True
             if self.watch is None:
                 self._respond(resp, environ)
@@ -87,14 +90,16 @@ class Cycle:
             if self.post_request is not None:
                 self._post_request(req, environ, resp)
             connection.finish_request()
-            slot.end(lane)
+            self.end(lane)
 
     def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
         items = self.application(environ, resp.start_response)
-        try:
-            if type(items) is list and len(items) == 1:
+        if type(items) is list and len(items) == 1:
+            if not resp.write_usual(items[0]):
                 resp.write_whole(items[0])
-            elif isinstance(items, FileWrapper):
+            return  # a list has nothing to close
+        try:
+            if isinstance(items, FileWrapper):
                 resp.write_file(items)
                 resp.close()
             else:

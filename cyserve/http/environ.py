@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from cyserve import SERVER_SOFTWARE
 from cyserve._errors import ConfigurationProblem
+from cyserve._grammar import READY_ENVIRON
+from cyserve.http.body import NO_BODY
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper
 
@@ -51,6 +53,16 @@ class ErrorsWrapper(io.RawIOBase):
             stream.flush()
 
 
+_LATER = (  # keys of a connection, and of a request
+    "gunicorn.socket",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "RAW_URI",
+    "PATH_INFO",
+    "wsgi.early_hints",
+)
+
+
 class Endpoint:
     """A listener as its requests see it.
 
@@ -64,7 +76,8 @@ class Endpoint:
         self.is_unix = not isinstance(self.address, tuple)
         self.script_name = os.environ.get("SCRIPT_NAME", "").rstrip("/")
         host, port = ("", "") if self.is_unix else self.address[:2]
-        self.template: dict[str, Any] = {
+        self.template: dict[str, Any] = {}
+        template = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": self.scheme,
             "wsgi.errors": ErrorsWrapper(cfg),
@@ -77,7 +90,12 @@ class Endpoint:
             "SERVER_NAME": host,
             "SERVER_PORT": str(port),
             "SCRIPT_NAME": "",
+            "wsgi.input": NO_BODY,
+            **READY_ENVIRON,
         }
+        # The keys that come later make room: a copy that has to grow costs more than copying it.
+        for name in (*template, *_LATER):
+            self.template[name] = template.get(name)
 
     def connection_template(self, address: Any, sock: Any) -> dict[str, Any]:
         """The template with the keys of one connection added."""
@@ -88,6 +106,7 @@ class Endpoint:
             template["REMOTE_PORT"] = str(address[1])
         else:
             template["REMOTE_ADDR"] = ""
+            template.pop("REMOTE_PORT", None)
         return template
 
 
@@ -95,8 +114,9 @@ def make_environ(req: Request, early_hints: Any) -> dict[str, Any]:
     """The environ of one request; raises ConfigurationProblem if SCRIPT_NAME does not fit."""
     connection = req.connection
     endpoint = connection.endpoint
-    environ = req.head.fill_environ(connection.template)
-    environ["wsgi.input"] = req.body
+    environ = req.fill_environ(connection.template)
+    if req.body is not NO_BODY:
+        environ["wsgi.input"] = req.body
     environ["wsgi.early_hints"] = early_hints
     if req.forwarded_scheme is not None:
         environ["wsgi.url_scheme"] = req.forwarded_scheme

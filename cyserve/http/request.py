@@ -1,7 +1,8 @@
 """A request as hooks, loggers and the request cycle see it.
 
 The compiled `RequestHead` holds what the client said; this object adds what the server makes of it.
-It decides nothing: `policy` does.
+It decides nothing: `policy` does. `RequestCore` is an extension type in a compiled build (its C
+types: request.pxd), `Request` a Python class in any: what users subclass and patch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,22 +14,53 @@ if TYPE_CHECKING:
     from cyserve.http.connection import Connection
 
 
-class Request:
-    """One request.
+class Origin:
+    """What a request has to do with of its `Connection`, which adds no state but its own."""
 
-    head: what was parsed; connection: where it came from. `body` is a `Body`, `scheme` the URL
-    scheme, `trailers` the fields after a chunked body, `req_number` counts from 1 on a connection.
-    """
+    __slots__ = ()
 
-    script_name = ""  # from a trusted SCRIPT_NAME field
-    forwarded_scheme: str | None = None  # what a trusted proxy says
-    must_close = False
-    body: Body = NO_BODY
+
+class RequestCore:
+    """What `Request` is made of; the first methods are for the engine alone."""
 
     def __init__(self, head: "_accel.RequestHead", connection: "Connection") -> None:
         self.head = head
         self.connection = connection
-        self.req_number = connection.requests
+        #: The head again if both kernel and engine are compiled: calls through it are C calls.
+        self.direct: _accel.RequestHead | None = None
+        self.req_number = self.connection.requests
+        self.script_name = ""  # from a trusted SCRIPT_NAME field
+        self.forwarded_scheme: str | None = None  # what a trusted proxy says
+        self.must_close = False
+        self.body: Body = NO_BODY
+
+    def plain(self) -> bool:
+        """Whether nothing about the request is unusual but, perhaps, its body."""
+        direct = self.direct
+        return self.head.plain() if direct is None else direct.plain()
+
+    def persistent(self) -> bool:
+        """Whether the client wants the connection kept."""
+        direct = self.direct
+        return self.head.keep_alive if direct is None else direct.keep_alive
+
+    def has_body(self) -> bool:
+        direct = self.direct
+        if direct is None:
+            return self.head.chunked or self.head.content_length > 0
+        return direct.chunked or direct.content_length > 0
+
+    def line(self) -> bytes:
+        """The request line as it came."""
+        direct = self.direct
+        return self.head.request_line() if direct is None else direct.request_line()
+
+    def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
+        """The environ, from a template that holds READY_ENVIRON."""
+        direct = self.direct
+        if direct is None:
+            return self.head.fill_environ(template, True)
+        return direct.fill_environ(template, True)
 
     @property
     def scheme(self) -> str:
@@ -94,3 +126,11 @@ class Request:
     def should_close(self) -> bool:
         """True when the connection ends after this request (RFC 9112 section 9.3)."""
         return self.must_close or not self.head.keep_alive
+
+
+class Request(RequestCore):
+    """One request.
+
+    head: what was parsed; connection: where it came from. `body` is a `Body`, `scheme` the URL
+    scheme, `trailers` the fields after a chunked body, `req_number` counts from 1 on a connection.
+    """

@@ -2,6 +2,7 @@
 
 The kernel checks and serialises the head; this class decides how the body is framed and whether the
 connection goes on. It writes to a transport and never waits except for a client that does not read.
+`ResponseCore` is an extension type in a compiled build (response.pxd); `Response` never is.
 """
 
 import logging
@@ -18,6 +19,7 @@ _log = logging.getLogger("gunicorn.http.wsgi")
 
 _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
 _SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
+_clock = time.time
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
 
 
@@ -54,53 +56,74 @@ class _ServerFields:
     """The server's own fields, made once per second for each way a connection can go on."""
 
     def __init__(self) -> None:
-        self.second = 0
+        self.second = -1.0
         self.fields: dict[tuple[str, bool], bytes] = {}
+        self.keep = self.close = b""
+
+    def usual(self, closes: bool) -> bytes:
+        """For an answer with a Content-Length: the connection is closed, or kept."""
+        self.look()
+        return self.close if closes else self.keep
 
     def get(self, connection: str, chunked: bool) -> bytes:
-        now = int(time.time())
-        if now != self.second:
-            self.second = now
-            self.fields = {}
+        self.look()
         fields = self.fields.get((connection, chunked))
         if fields is None:
-            coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
-            fields = (
-                f"Server: {SERVER}\r\nDate: {formatdate(now, usegmt=True)}\r\n"
-                f"Connection: {connection}\r\n{coding}"
-            ).encode("latin-1")
-            self.fields[connection, chunked] = fields
+            fields = self.fields[connection, chunked] = self._make(connection, chunked)
         return fields
+
+    def look(self) -> None:
+        """Begin anew if another second has begun."""
+        past = _clock() - self.second
+        if past < 0.0 or past >= 1.0:
+            self.second = float(int(_clock()))
+            self.fields = {}
+            self.keep = self._make("keep-alive", False)
+            self.close = self._make("close", False)
+
+    def _make(self, connection: str, chunked: bool) -> bytes:
+        coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+        return (
+            f"Server: {SERVER}\r\nDate: {formatdate(self.second, usegmt=True)}\r\n"
+            f"Connection: {connection}\r\n{coding}"
+        ).encode("latin-1")
 
 
 _server_fields = _ServerFields()
 
 
-class Response:
-    """The answer to one request.
-
-    req: the request; sock: the client socket, for subclasses; cfg: the settings; send_timeout:
-    seconds that a client may leave a full socket unread.
-    """
-
-    status: str | None = None
-    head: "_accel.ResponseHead | None" = None
-    framed = False  # the three that follow have been settled
-    response_length: int | None = None  # the announced Content-Length
-    chunked = False
-    bodyless = False  # no body belongs to this answer (RFC 9110 section 6.4.1)
-    must_close = False
-    closes = True  # the connection ends after this answer
-    headers_sent = False
-    finished = False  # the application has handed over its last byte
-    sent = 0  # body bytes, without framing
+class ResponseCore:
+    """What `Response` is made of."""
 
     def __init__(self, req: Request, sock: Any, cfg: Any, send_timeout: float = 60.0) -> None:
         self.req = req
         self.sock = sock
         self.cfg = cfg
-        self.transport = req.connection.transport
+        self.transport = self.req.connection.transport
         self.send_timeout = send_timeout
+        self.status: str | None = None
+        self.head: _accel.ResponseHead | None = None
+        self.direct: _accel.ResponseHead | None = None  # the head again if C calls can be made
+        self.framed = False  # the three that follow have been settled
+        self.response_length: int | None = None  # the announced Content-Length
+        self.chunked = False
+        self.bodyless = False  # no body belongs to this answer (RFC 9110 section 6.4.1)
+        self.must_close = False
+        self.closes = True  # the connection ends after this answer
+        self.headers_sent = False
+        self.finished = False  # the application has handed over its last byte
+        self.sent = 0  # body bytes, without framing
+
+    def __copy__(self) -> "ResponseCore":
+        """For the access log of a response that may still change."""
+        made = type(self)(self.req, self.sock, self.cfg, self.send_timeout)
+        made.head, made.status = self.head, self.status
+        made.response_length, made.sent = self.response_length, self.sent
+        made.framed, made.chunked, made.bodyless = self.framed, self.chunked, self.bodyless
+        made.must_close, made.closes = self.must_close, self.closes
+        made.headers_sent, made.finished = self.headers_sent, self.finished
+        vars(made).update(vars(self))  # what a hook has added
+        return made
 
     @property
     def version(self) -> tuple[int, int]:
@@ -133,7 +156,7 @@ class Response:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Any:
-        """PEP 3333's start_response; returns the write callable.
+        """PEP 3333's start_response; returns something to be called with pieces of the body.
 
         Raises AssertionError on a second call without exc_info, exc_info's own exception when the
         head has been sent, and what `ResponseHead` raises for a malformed status or field.
@@ -146,10 +169,16 @@ class Response:
                 exc_info = None
         elif self.head is not None:
             raise AssertionError("Response headers already set!")
-        self.head = _accel.io.ResponseHead(status, headers)
+        transport = self.transport
+        self.head = head = transport.make_head(status, headers)
+        self.direct = head if transport.compiled else None
         self.status = status
         self.framed = False
-        return self.write
+        return self
+
+    def __call__(self, data: bytes) -> None:
+        """The response is its own write callable; hardly anybody uses it, so none is made."""
+        self.write(data)
 
     def frame(self) -> None:
         """Settle how the body is framed (RFC 9112 section 6.3), once the head is known."""
@@ -236,30 +265,34 @@ class Response:
 
     def write_whole(self, data: bytes) -> None:
         """Send a body that is at hand as one piece, and end it."""
-        head = self.head
-        request = self.req.head
-        if (
-            type(data) is bytes
-            and head is not None
-            and head.content_length == len(data) <= _SMALL_BODY
-            and head.status_code not in _SPECIAL
-            and request.version == (1, 1)
-            and not (request.flags or self.headers_sent or request.method == "HEAD")
-            and not head.upgrade
-        ):
-            # The usual answer: nothing to cut, to frame or to decide. The long way does the same.
-            self.closes = closes = (
-                self.must_close or head.close or self.req.must_close or not request.keep_alive
-            )
-            fields = _server_fields.get("close" if closes else "keep-alive", False)
-            self.headers_sent = self.finished = True
-            self.sent = len(data)
-            transport = self.transport
-            transport.output.write(head.serialize(b"HTTP/1.1 ", fields, data))
-            transport.flush()
+        self.queue(data)
+        self.close()
+
+    def write_usual(self, data: bytes) -> bool:
+        """Send the usual answer, with nothing to cut, to frame or to decide; False if it is not.
+
+        The long way, `queue` and `close`, would send the same.
+        """
+        if type(data) is not bytes or self.head is None or self.headers_sent:
+            return False
+        size = len(data)
+        req = self.req
+        if size > _SMALL_BODY or not req.plain():
+            return False
+        direct = self.direct
+        if not (self.head.whole(size) if direct is None else direct.whole(size)):
+            return False
+        self.closes = self.must_close or req.must_close or not req.persistent()
+        fields = _server_fields.usual(self.closes)
+        if direct is None:
+            answer = self.head.serialize(b"HTTP/1.1 ", fields, data)
         else:
-            self.queue(data)
-            self.close()
+            answer = direct.serialize(b"HTTP/1.1 ", fields, data)
+        self.headers_sent = self.finished = True
+        self.sent = size
+        self.transport.write(answer)
+        self.transport.flush()
+        return True
 
     def write_iterable(self, items: Any) -> None:
         """Send what the application returned; a list is at hand and leaves in one go."""
@@ -320,6 +353,14 @@ class Response:
             self.req.method,
             self.status,
         )
+
+
+class Response(ResponseCore):
+    """The answer to one request.
+
+    req: the request; sock: the client socket, for subclasses; cfg: the settings; send_timeout:
+    seconds that a client may leave a full socket unread.
+    """
 
 
 def _text(value: Any) -> str:

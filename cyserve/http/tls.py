@@ -59,7 +59,7 @@ class TLSTransport(PlainTransport):
     `sock` becomes an ssl.SSLSocket. Raises OSError (ssl.SSLError is one) if the client has gone.
     """
 
-    __slots__ = ("_begun", "_lent", "_open")
+    __slots__ = ("_begun", "_filler", "_lent", "_open")
 
     secure = True
 
@@ -77,7 +77,7 @@ class TLSTransport(PlainTransport):
         super().__init__(wrapped, waiter)
         if isinstance(wrapped, TLSSocket):
             wrapped.transport = self
-        self.fill = self._fill
+        self._filler: Callable[[int], int] = self._fill
         self._open = False  # from the handshake to our close_notify
         self._lent = False  # the socket blocks, for the application's sake
         self._begun = b""  # given to OpenSSL, which has not sent all of it
@@ -104,6 +104,9 @@ class TLSTransport(PlainTransport):
         self._open = True
         return 0
 
+    def fill(self, size: int) -> int:
+        return self._filler(size) if self.fd >= 0 else super().fill(size)
+
     def _fill(self, size: int) -> int:
         """As PlainTransport.fill, but `size` is a wish: records are taken in whole."""
         total = 0
@@ -128,7 +131,7 @@ class TLSTransport(PlainTransport):
         super().lend(blocking)
         self._lent = blocking
         if self.fd >= 0:
-            self.fill = partial(self._while_lent, self._fill) if blocking else self._fill
+            self._filler = partial(self._while_lent, self._fill) if blocking else self._fill
 
     def _while_lent(self, function: Callable[..., int], *args: int) -> int:
         """Call one of our own methods with the socket as those need it."""
@@ -206,7 +209,7 @@ class TLSTransport(PlainTransport):
         """Send close_notify and the end of our stream; what still comes is not decrypted."""
         self._say_goodbye()
         socket.socket.shutdown(self.sock, socket.SHUT_WR)  # SSLSocket's own would forget TLS first
-        self.fill = partial(self.input.fill, self.fd)
+        self._filler = partial(self.input.fill, self.fd)
 
     def close(self) -> None:
         self._say_goodbye()

@@ -11,8 +11,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from cyserve import _accel
@@ -122,21 +121,37 @@ class PlainTransport:
 
     secure = False  # what travels is not encrypted
 
-    __slots__ = ("broken", "fd", "fill", "file", "input", "output", "sock", "waiter", "waiting")
-
-    #: fill(size): receive once, without blocking, up to that many bytes into `input`; 0 is the
-    #: end of the stream, -1 nothing yet. Raises OSError when the client is gone.
-    fill: Callable[[int], int]
+    __slots__ = (
+        "broken",
+        "compiled",
+        "direct_input",
+        "direct_output",
+        "fd",
+        "file",
+        "input",
+        "make_head",
+        "output",
+        "sock",
+        "told",
+        "waiter",
+        "waiting",
+    )
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self.sock = sock
+        self.told = isinstance(sock, ClientSocket)  # by the socket when it is closed
         if isinstance(sock, ClientSocket):
             sock.transport = self
         self.fd = sock.fileno()
         self.waiter = waiter
         self.input = _accel.io.InputBuffer()
         self.output = _accel.io.OutputBuffer()
-        self.fill = partial(self.input.fill, self.fd)
+        self.make_head: Callable[[str, Iterable[tuple[str, str]]], _accel.ResponseHead]
+        self.make_head = _accel.io.ResponseHead
+        self.compiled = _accel.implementation() == "compiled"
+        # The same two once more if they are compiled: calls through these are C calls.
+        self.direct_input = self.input if self.compiled else None
+        self.direct_output = self.output if self.compiled else None
         self.file: _FileTail | None = None
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
@@ -145,15 +160,31 @@ class PlainTransport:
         """Go on with agreeing upon keys: 0 done, 1 wait until readable, 4 until writable."""
         return 0
 
+    def fill(self, size: int) -> int:
+        """Receive once, without blocking, up to that many bytes into `input`.
+
+        Returns how many, 0 at the end of the stream, -1 if there is nothing yet. Raises OSError
+        when the client is gone.
+        """
+        if self.fd < 0:
+            raise _closed()
+        direct = self.direct_input
+        return self.input.fill(self.fd, size) if direct is None else direct.fill(self.fd, size)
+
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait.
 
         Raises OSError when the client is gone, or the application has closed the socket.
         """
+        direct = self.direct_output
         try:
-            if self.sock.fileno() != self.fd:  # another client may have that number by now
-                _closed(0)
-            pending = self.output.flush(self.fd)
+            # Another client may have the number of a socket that is closed.
+            if self.fd < 0 or not self.told and self.sock.fileno() != self.fd:
+                raise _closed()
+            if direct is None:
+                pending = self.output.flush(self.fd)
+            else:
+                pending = direct.flush(self.fd)
             if self.file is not None and not pending:
                 pending = self._flush_file(self.file)
         except OSError:
@@ -162,6 +193,22 @@ class PlainTransport:
             raise
         self.waiting = pending
         return pending
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; they are sent by the next flush."""
+        direct = self.direct_output
+        if direct is None:
+            self.output.write(data)
+        else:
+            direct.write(data)
+
+    def rest(self) -> None:
+        """Nothing is under way: give memory back if nothing has come."""
+        direct = self.direct_input
+        if direct is None:
+            self.input.release()
+        else:
+            direct.release()
 
     def send(self, seconds: float) -> None:
         """Flush, and wait for a slow client only while more than HIGH_WATER bytes wait.
@@ -232,11 +279,10 @@ class PlainTransport:
         An application may have kept `wsgi.input`, or have closed the socket itself.
         """
         self.fd = -1
-        self.fill = _closed
 
 
-def _closed(size: int) -> int:
-    raise OSError(errno.EBADF, "the connection is closed")
+def _closed() -> OSError:
+    return OSError(errno.EBADF, "the connection is closed")
 
 
 class _FileTail:

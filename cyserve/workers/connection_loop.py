@@ -11,9 +11,9 @@ import errno
 import os
 import select
 import socket
-import time
 from collections import deque
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Any
 
 from cyserve import _accel
@@ -29,6 +29,7 @@ TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at th
 BEAT = 0.1  # seconds between heartbeats while requests are served
 COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
 LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
+BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 FAREWELL = 0.25  # seconds before the master's patience ends, to tell who waits in vain
 ROOM = 32  # idle connections closed at once, at most, to make room
@@ -38,6 +39,10 @@ WAITING = 0  # for its client
 READY = 1  # in `ready`: something has come, or its next request is in its buffer
 RUNNING = 2  # with a thread that runs its request
 LOST = 3  # with a thread that does not come back (request_timeout)
+
+# The same under names that are C's in a compiled build, where a public one has to be looked up.
+_READ, _WRITE, _RUN, _LOOK = READ, WRITE, RUN, LOOK
+_WAITING, _READY, _RUNNING = WAITING, READY, RUNNING
 
 NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -72,9 +77,10 @@ class ConnectionLoop:
         self.accepting = False
         self.next_complaint = 0.0
         self.next_look = 0.0
+        self.next_breath = 0.0
         self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
-        self.now = time.monotonic()
+        self.now = monotonic()
         self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
@@ -91,10 +97,10 @@ class ConnectionLoop:
             while ready and self.now < self.next_look:
                 connection = ready.popleft()
                 step = connection.step
-                if step != RUN:
+                if step != _RUN:
                     step = connection.proceed(self.now)
-                if step == RUN:
-                    connection.place = RUNNING
+                if step == _RUN:
+                    connection.place = _RUNNING
                     return connection
                 self.settle(connection, step)
             if self.arrivals:
@@ -104,6 +110,9 @@ class ConnectionLoop:
                 continue
             if self.now >= self.due:
                 return None
+            if self.now >= self.next_breath:  # compiled code never lets go of the GIL by itself
+                self.next_breath = self.now + BREATH
+                sleep(0.0)
             found = self.poller.take()
             if not (found or ready):
                 return None
@@ -111,8 +120,8 @@ class ConnectionLoop:
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
-        self.now = time.monotonic()
-        self.next_look = self.now + LOOK
+        self.now = monotonic()
+        self.next_look = self.now + _LOOK
         for fd in found:
             connection = self.connections.get(fd)
             if connection is None:
@@ -121,15 +130,15 @@ class ConnectionLoop:
                         self.arrivals.append(fd)
                 elif fd == self.wake_fd and self.now < self.stop_at:
                     empty(fd)
-            elif connection.place == WAITING:
-                connection.place = READY
+            elif connection.place == _WAITING:
+                connection.place = _READY
                 self.ready.append(connection)
-            elif connection.place == RUNNING and connection.interest:
+            elif connection.place == _RUNNING and connection.interest:
                 self._unregister(connection)  # more than its turn can take: it would be seen again
 
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
-        self.now = now = time.monotonic()
+        self.now = now = monotonic()
         if connection.transport.fd < 0:
             self._close(connection)  # the application has closed the socket
         else:
@@ -138,14 +147,14 @@ class ConnectionLoop:
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
-        if step == READ or step == WRITE:
-            connection.place = WAITING
+        if step == _READ or step == _WRITE:
+            connection.place = _WAITING
             if connection.interest != step and not self._register(connection, step):
                 return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
-        elif step == RUN:
-            connection.place = READY  # behind the others that are ready
+        elif step == _RUN:
+            connection.place = _READY  # behind the others that are ready
             self.ready.append(connection)
         else:
             self._close(connection)
@@ -162,7 +171,7 @@ class ConnectionLoop:
         worker = self.worker
         tick = min(TICK, worker.timeout or TICK)
         next_beat = 0.0
-        self.poller.register(self.wake_fd, READ)
+        self.poller.register(self.wake_fd, _READ)
         self.resume_accepting()
         while worker.alive or self.draining():
             connection = self.next()
@@ -184,7 +193,7 @@ class ConnectionLoop:
 
     def tick(self) -> None:
         """Once a second: show life, look for the master, end what is overdue."""
-        self.now = now = time.monotonic()
+        self.now = now = monotonic()
         worker = self.worker
         worker.notify()
         if worker.alive and not worker.is_parent_alive():
@@ -197,7 +206,7 @@ class ConnectionLoop:
             self._hurry()
         if now >= self.earliest:
             for connection in list(self.connections.values()):
-                if connection.deadline <= now and connection.place == WAITING:
+                if connection.deadline <= now and connection.place == _WAITING:
                     self.settle(connection, connection.expire(now))
             self.earliest = min(
                 (c.deadline for c in self.connections.values()), default=float("inf")
@@ -239,8 +248,8 @@ class ConnectionLoop:
         if connection is None:
             return None
         step = connection.start(self.now)
-        if step == RUN:
-            connection.place = RUNNING
+        if step == _RUN:
+            connection.place = _RUNNING
             return connection
         self.settle(connection, step)
         return None
@@ -296,13 +305,13 @@ class ConnectionLoop:
     def _make_room(self) -> bool:
         """Close the connections that have been idle for longest, a few at a time."""
         idle = [
-            c for c in self.connections.values() if c.place == WAITING and c.idle_since < self.now
+            c for c in self.connections.values() if c.place == _WAITING and c.idle_since < self.now
         ]
         idle.sort(key=lambda connection: connection.idle_since)
         for connection in idle[: min(max(len(idle) // 8, 1), ROOM)]:
             # What has just come would be lost with it.
             step = connection.proceed(self.now)
-            self.settle(connection, CLOSE if step == READ else step)
+            self.settle(connection, CLOSE if step == _READ else step)
         return len(self.connections) < self.max_connections
 
     # -- ending --
@@ -314,7 +323,7 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout, less a moment to leave in good order: at its end
         the master kills.
         """
-        self.now = time.monotonic()
+        self.now = monotonic()
         self.stop_at = self.now + drain_seconds(self.graceful_timeout)
         self.worker.slot.state = DRAINING
         self._pause_accepting()
@@ -347,7 +356,7 @@ class ConnectionLoop:
     def give_up(self) -> None:
         """The time is over: whoever has begun to send a request is told so."""
         for connection in list(self.connections.values()):
-            if connection.place != RUNNING and connection.place != LOST:
+            if connection.place != _RUNNING and connection.place != LOST:
                 connection.dismiss(self.now)
                 self._close(connection)
         self.ready.clear()

@@ -32,9 +32,9 @@ from cyserve.workers.connection_loop import (
     LOST,
     NO_RESOURCES,
     ROOM,
-    RUNNING,
     STOP_SECONDS,
     TICK,
+    WAITING,
     drain_seconds,
     empty,
 )
@@ -179,7 +179,7 @@ class GeventWorker(AsyncWorker):
                     self._hurry(connection, silent_end)
             self.watch_over(len(self.greenlets), STOP_TICK)
         for connection in self.connections:
-            if connection.place != RUNNING:
+            if connection.place == WAITING:
                 connection.dismiss(time.monotonic())
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
 

@@ -20,7 +20,8 @@ from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
 from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
-from cyserve.workers.turns import NAP, PARK, PAUSE, WAIT, Turns
+from cyserve.workers.crew import Crew
+from cyserve.workers.turns import NAP, PARK, WAIT, Turns
 
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
 LEAVE_SECONDS = 1.0  # for threads that are not in the application to go home
@@ -74,10 +75,9 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
-        self.lanes = list(range(self.cfg.threads))  # of the scoreboard: one for each thread
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
-        self.stopping = False
+        self.crew = Crew(self, plain=self._handles() == _AS_WRITTEN)
         self.loop.due = _FOREVER
         self.loop.wake_fd, self.wake_write = os.pipe()
         for fd in (self.loop.wake_fd, self.wake_write):
@@ -119,6 +119,10 @@ class ThreadWorker(Worker):
             signals.poll((tick if self.alive else DRAIN_TICK) * 1000)
             empty(self.PIPE[0])
 
+    def left(self) -> None:
+        """Tell the main thread that the last request has been run."""
+        _write(self.PIPE[1])
+
     def _nudge(self) -> None:
         """Wake a thread, however it sleeps."""
         self.poller.called = True
@@ -128,7 +132,7 @@ class ThreadWorker(Worker):
     def _end_threads(self, loop: ConnectionLoop) -> None:
         """Send the threads home; one that is held up in the application is left behind."""
         loop.due = 0.0
-        self.stopping = True
+        self.crew.stopping = True
         if not self.lock.acquire(timeout=LEAVE_SECONDS):
             return  # whoever has it is stuck, in writing a log line perhaps
         try:
@@ -158,7 +162,7 @@ class ThreadWorker(Worker):
                     if self.turns.wake(thread, self.loop.now):
                         self.wanted.notify()
                     self.poller.active = self.turns.active
-                    self._serve(thread, self.loop)
+                    self.crew.serve(thread)
             except BaseException:  # nobody else would hear of it, and the others wait for this one
                 self.log.exception("Exception in a thread of %s", self)
                 self.alive = False
@@ -171,7 +175,7 @@ class ThreadWorker(Worker):
     def _sleep(self, thread: int, loop: ConnectionLoop) -> bool:
         """Sleep, in whatever role, until there is something to do; False: the end has come."""
         turns, poller, lock = self.turns, self.poller, self.lock
-        while not self.stopping:
+        while not self.crew.stopping:
             role = turns.rest(thread, time.monotonic())
             poller.active = turns.active
             poller.waiting = len(loop.ready) + len(loop.arrivals)
@@ -195,51 +199,22 @@ class ThreadWorker(Worker):
                 loop.arrived(found)
             if found or called:
                 poller.called = False
-                return not self.stopping
+                return not self.crew.stopping
         return False
-
-    def _serve(self, thread: int, loop: ConnectionLoop) -> None:
-        """Run what is ready until nothing is, or until this thread is one too many."""
-        turns, poller, lock = self.turns, self.poller, self.lock
-        while not self.stopping:
-            connection = loop.next()
-            if connection is not None:
-                connection.lane = self.lanes[thread]
-                poller.waiting = len(loop.ready) + len(loop.arrivals)
-                turns.enter(thread, loop.now)
-                lock.release()
-                try:
-                    self.handle(connection)
-                finally:
-                    lock.acquire()
-                poller.progress += 1
-                loop.answered(connection)
-                if not self.alive:  # its last one: the main thread shall know
-                    _write(self.PIPE[1])
-                if turns.leave(thread, loop.now) and loop.ready:
-                    poller.called = True
-                if turns.superfluous(thread, loop.now):
-                    return
-            elif loop.due:
-                return
-            if not loop.due or turns.must_pause(thread, loop.now):
-                lock.release()
-                poller.pause(PAUSE)
-                lock.acquire()
-                turns.paused(thread, time.monotonic(), poller.contended)
 
     def handle(self, conn: Connection) -> None:
         """Run the complete request of a connection."""
         assert conn.request is not None
-        try:
-            if self.handle_request(conn.request, conn) is False:
-                conn.keep = False
-            if conn.request is not None:
-                conn.abandon()  # a subclass has answered by itself
-        except BaseException as exc:  # from a subclass: the thread must live on
-            if not self.leaving:
-                self.log.exception("Exception while handling a request")
-            conn.fail(exc)
+        if self.handle_request(conn.request, conn) is False:
+            conn.keep = False
+        if conn.request is not None:
+            conn.abandon()  # a subclass has done something else with it
+
+    def failed(self, conn: Connection, exc: BaseException) -> None:
+        """`handle` has raised, which does not happen unless it is a subclass's: live on."""
+        if not self.leaving:
+            self.log.exception("Exception while handling a request")
+        conn.fail(exc)
 
     def unwatch(self, connection: Connection) -> None:
         connection.interest = 0
@@ -254,8 +229,7 @@ class ThreadWorker(Worker):
             if connection.place == RUNNING:
                 connection.place = LOST
                 # All threads may be lost, and others wait for one. It has the lane of the lost.
-                self.lanes.append(connection.lane)
-                self._start_thread(self.turns.join())
+                self._start_thread(self.turns.join(connection.lane))
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Run one request; the place that instrumentation wraps.
@@ -264,6 +238,12 @@ class ThreadWorker(Worker):
         """
         self.cycle.run(req)
         return conn.keep
+
+    def _handles(self) -> list[Any]:
+        """What runs a request here, whoever may have replaced it."""
+        return [
+            getattr(method, "__func__", method) for method in (self.handle, self.handle_request)
+        ]
 
     # -- for subclasses and hooks: how things stand --
 
@@ -301,6 +281,9 @@ class ThreadWorker(Worker):
         if self.loop is not None:
             self.loop.open = enabled
             _write(self.PIPE[1])
+
+
+_AS_WRITTEN = [ThreadWorker.handle, ThreadWorker.handle_request]
 
 
 def _write(fd: int) -> None:

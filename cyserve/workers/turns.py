@@ -49,13 +49,15 @@ class Turns:
         self.began = [_IDLE] * threads  # when it went into the application; not in it: inf
         self.streak = [0] * threads  # short requests since it became active
         self.since = [0.0] * threads  # when it became active, or last paused
+        self.lane = list(range(threads))  # of the scoreboard
         self.active = 0
         self.contended = False
         self.slow = 0.0  # how many of the last requests were long: 0..1
         self.patience = BLOCKED  # how long a thread in the application is counted on
 
-    def join(self) -> int:
-        """Room for one more thread; returns its number."""
+    def join(self, lane: int) -> int:
+        """Room for one more thread, with a lane of the scoreboard; returns its number."""
+        self.lane.append(lane)
         self.role.append(GONE)
         self.began.append(_IDLE)
         self.streak.append(0)

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from contextlib import ExitStack
-from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1
 
 import pytest
 from harness import differs, is_running, wait_for
@@ -51,14 +51,22 @@ def test_a_preloaded_application_that_took_names_out_of_ssl_is_warned_of(start_s
     assert server.request("/").body == b"ok"
 
 
-def test_a_config_file_may_patch_the_master(start_server):
+@pytest.mark.parametrize("by", ["config", "preload"])
+def test_the_master_may_be_patched(start_server, by):
+    patch = "from gevent import monkey\nmonkey.patch_all()\n"
     server = start_server(
-        "gevent_app:app", *GEVENT, workers=2, config="from gevent import monkey\nmonkey.patch_all()"
+        "early:app",
+        *GEVENT,
+        *(["--preload"] if by == "preload" else []),
+        workers=2,
+        config=patch if by == "config" else "",
+        files={"early.py": f"{patch}from gevent_app import app\n"},
     )
     old = server.worker_pids()
-    assert server.request("/").body == b"ok"
+    server.signal(SIGKILL, old[0])
+    between = server.wait_workers(2, but_not=old[:1])
     server.signal(SIGHUP)
-    server.wait_workers(2, but_not=old)
+    server.wait_workers(2, but_not=between)
     assert server.request("/").body == b"ok"
     assert server.stop() == 0
     assert "Traceback" not in server.log_text()

@@ -5,16 +5,18 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from cyserve import _accel
+from cyserve import _accel, _compiled
 
 NAMES = ("CYSERVE_NO_EXTENSIONS", "CYSERVE_REQUIRE_EXTENSIONS")
 PURE = ("pure", "cyserve._pyparser", "cyserve._pyio", "cyserve._pypoll")
 COMPILED = ("compiled", "cyserve._parser", "cyserve._io", "cyserve._poll")
 
+ENGINE = tuple(f"cyserve.{name}" for name in _compiled.ENGINE)
 BUILT = find_spec("cyserve._io") is not None
 
 
@@ -29,6 +31,7 @@ class Installation:
     def __init__(self) -> None:
         self.failures: dict[str, ImportError] = {}
         self.stand_ins: dict[str, ModuleType] = {}
+        self.engine = set(ENGINE)
 
     def import_module(self, name: str) -> ModuleType:
         if name in self.failures:
@@ -38,6 +41,10 @@ class Installation:
     def lacks(self, *names: str) -> None:
         for name in names:
             self.failures[name] = ModuleNotFoundError(f"No module named {name!r}", name=name)
+            self.engine.discard(name)
+
+    def is_extension(self, name: str) -> bool:
+        return name in self.engine
 
 
 @pytest.fixture
@@ -51,8 +58,9 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Installation:
     for name in COMPILED[1:]:
         installed.stand_ins[name] = ModuleType(name)
     monkeypatch.setattr(_accel, "import_module", installed.import_module)
+    monkeypatch.setattr(_accel, "_is_extension", installed.is_extension)
     monkeypatch.setattr(sys.implementation, "name", "cpython")
-    monkeypatch.setattr(_accel, "_EPOLL", True)
+    monkeypatch.setattr(_accel, "KERNEL", ("_parser", "_io", "_poll"))
     return installed
 
 
@@ -71,20 +79,20 @@ class TestSelect:
         assert chosen() == PURE
 
     def test_pure_build(self, installation: Installation) -> None:
-        installation.lacks(*COMPILED[1:])
+        installation.lacks(*COMPILED[1:], *ENGINE)
         _accel.select("auto")
         assert chosen() == PURE
         with pytest.raises(ImportError, match="installed without it"):
             _accel.select("fast")
         assert chosen() == PURE
 
-    @pytest.mark.parametrize("missing", COMPILED[1:])
+    @pytest.mark.parametrize("missing", [*COMPILED[1:], ENGINE[0], ENGINE[-1]])
     @pytest.mark.parametrize("word", ["auto", "fast"])
     def test_half_a_build_is_an_error(
         self, installation: Installation, missing: str, word: str
     ) -> None:
         installation.lacks(missing)
-        with pytest.raises(ImportError, match=f"incomplete build: {missing} was not compiled"):
+        with pytest.raises(ImportError, match=f"incomplete build: not compiled: {missing};"):
             _accel.select(word)
 
     @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ class TestSwitches:
             assert chosen() == COMPILED
         with pytest.raises(ImportError, match="CYSERVE_REQUIRE_EXTENSIONS is set"):
             _accel.select("python")
-        installation.lacks(*COMPILED[1:])
+        installation.lacks(*COMPILED[1:], *ENGINE)
         with pytest.raises(ImportError, match="installed without it"):
             _accel.select("auto")
         assert chosen() == COMPILED
@@ -162,8 +170,9 @@ class TestSwitches:
 class TestImport:
     """The same at import, in a new process."""
 
-    def run(self, no: str, require: str) -> "subprocess.CompletedProcess[str]":
-        code = "from cyserve import _accel as a; print(a.implementation(), a.io.__name__)"
+    KERNEL = "from cyserve import _accel as a; print(a.implementation(), a.io.__name__)"
+
+    def run(self, no: str, require: str, code: str = KERNEL) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, **dict(zip(NAMES, (no, require), strict=True))},
@@ -188,3 +197,13 @@ class TestImport:
         run = self.run("1", "1")
         assert run.returncode == 1
         assert run.stderr.splitlines()[-1].startswith("ImportError: CYSERVE_NO_EXTENSIONS and")
+
+    @pytest.mark.parametrize("name", ENGINE)
+    def test_the_engine_is_of_the_same_kind(self, name: str) -> None:
+        """Without extensions a module of the engine runs from its source, whatever lies there."""
+        code = f"import {name}; print({name}.__file__)"
+        file = self.run("1", "0", code).stdout.strip()
+        assert file.endswith(f"/{name.rpartition('.')[2]}.py")
+        assert Path(file).is_file()
+        if BUILT:
+            assert Path(self.run("0", "1", code).stdout.strip()).suffix == ".so"

@@ -174,11 +174,14 @@ class TestScenarios:
         sheet = figures.Sheet("s", "", "")
         plays = stage.Stage(argparse.Namespace(), measure.Plan(2, 1, 1, 0, 0), tmp_path)
         seen = []
-        for name, _ in plays.turns(sheet, {"a": None, "b": None, "c": None}):
+        ourselves = argparse.Namespace(pid=os.getpid())
+        for name, _ in plays.turns(sheet, dict.fromkeys("abc", ourselves)):
             seen.append(name)
             if len(seen) == 2:
                 sheet.refuse("b", "why")
         assert seen == ["a", "b", "c", "a", "c"]
+        assert len(plays.others) == 5
+        assert all(0 <= share for share in plays.others)
 
     def test_descriptors_are_allowed_up_to_the_hard_limit(self, monkeypatch):
         made = []

@@ -352,8 +352,7 @@ def jump(monkeypatch):
     """jump(seconds): so much time passes for the loop, at once."""
     ahead = [0.0]
     monotonic = time.monotonic
-    clock = SimpleNamespace(monotonic=lambda: monotonic() + ahead[0])
-    monkeypatch.setattr("cyserve.workers.connection_loop.time", clock)
+    monkeypatch.setattr("cyserve.workers.connection_loop.monotonic", lambda: monotonic() + ahead[0])
 
     def jump(seconds):
         ahead[0] += seconds

@@ -333,3 +333,36 @@ class TestHeadersList:
         head = io.ResponseHead("200 OK", [])
         with pytest.raises((AttributeError, NotImplementedError)):
             del head.headers
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "whole"),
+    [
+        ("200 OK", [("Content-Length", "5")], True),
+        ("200 OK", [("A", "b"), ("content-length", " 5 ")], True),
+        ("404", [("Content-Length", "5")], True),
+        ("200 OK", [("Content-Length", "4")], False),
+        ("200 OK", [], False),
+        ("101 Switching Protocols", [("Content-Length", "5")], False),
+        ("204 No Content", [("Content-Length", "5")], False),
+        ("304 Not Modified", [("Content-Length", "5")], False),
+        ("200 OK", [("Content-Length", "5"), ("Connection", "close")], False),
+        ("200 OK", [("Content-Length", "5"), ("Connection", "upgrade")], False),
+    ],
+)
+def test_whole(io, status, fields, whole):
+    head = io.ResponseHead(status, fields)
+    assert head.whole(5) is whole
+    head.headers.append(("Connection", "close"))
+    assert head.whole(5) is False
+
+
+def test_one_name_object_is_judged_alike_each_time(io):
+    for _ in range(2):
+        for name in ("X-Name", "x" * 20, "Content-Length", "Server"):
+            head = io.ResponseHead("200 OK", [(name, "5"), ("Y", "z")])
+            sent = [found for found, _ in head.headers]
+            assert sent == (["Y"] if name == "Server" else [name, "Y"])
+        for name in ("X Name", "X-Näme"):
+            with pytest.raises(InvalidResponseHeaderName):
+                io.ResponseHead("200 OK", [(name, "5")])

@@ -170,6 +170,32 @@ class TestHead:
             "HTTP_A_B": "1,2",
         }
 
+    @pytest.mark.parametrize(
+        "line",
+        ["GET / HTTP/1.1", "GET /?a=b HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0",
+         "POST /%41?q HTTP/1.1", "GET / HTTP/1.7"],
+    )  # fmt: skip
+    def test_a_ready_template_makes_no_difference(self, kernel: Kernel, line: str) -> None:
+        head = parse(kernel, f"{line}\r\nHost: h\r\n\r\n".encode())
+        ready = head.fill_environ({"A": 1, **_grammar.READY_ENVIRON}, True)
+        assert ready == head.fill_environ({"A": 1})
+
+    @pytest.mark.parametrize(
+        ("line", "fields", "plain"),
+        [
+            ("GET / HTTP/1.1", "", True),
+            ("POST /a HTTP/1.1", "Content-Length: 3\r\n", True),
+            ("HEAD / HTTP/1.1", "", False),
+            ("GET / HTTP/1.0", "", False),
+            ("GET / HTTP/1.1", "Expect: 100-continue\r\n", False),
+            ("GET / HTTP/1.1", "A_B: c\r\n", False),
+            ("GET / HTTP/1.1", "Folded: a\r\n b\r\n", True),
+        ],
+    )
+    def test_plain(self, kernel: Kernel, line: str, fields: str, plain: bool) -> None:
+        sent = f"{line}\r\nHost: h\r\n{fields}\r\n".encode()
+        assert parse(kernel, sent, permit_obsolete_folding=True).plain() is plain
+
     def test_environ_is_a_copy(self, kernel: Kernel) -> None:
         template = {"SERVER_NAME": "here", "HTTP_ACCEPT": "first"}
         head = parse(kernel, HELLO)

@@ -12,10 +12,12 @@ import math
 import random
 import threading
 from collections import deque
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 
 from cyserve import _pypoll
-from cyserve.workers import gthread
+from cyserve.workers import crew, gthread
 from cyserve.workers.turns import ACTIVE, GUARD, WAIT, Turns
 
 SWITCH = 0.005  # sys.getswitchinterval()
@@ -320,6 +322,8 @@ class Client:
     how many are sent at once, so that the later ones are in a buffer where no poller sees them.
     """
 
+    keep = True  # the connection goes on
+
     def __init__(self, worker, fd, computes=0.000004, sleeps=0.0, think=TRIP, pipelined=1):
         self.worker = worker
         self.fd = fd
@@ -351,11 +355,24 @@ class Client:
             sim.after(self.think, self.send)
 
 
+def _interpreted(module):
+    """The module as its source has it: the compiled one takes no stand-ins for its parts."""
+    path = Path(module.__file__).with_name(f"{module.__name__.rpartition('.')[2]}.py")
+    spec = spec_from_file_location(f"interpreted_{path.stem}", path)
+    found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+CREW = _interpreted(crew)
+
+
 class Loop:
     """As much of a ConnectionLoop as the threads use."""
 
     def __init__(self, worker):
         self.worker = worker
+        self.poller = worker.poller
         self.ready = deque()
         self.arrivals = ()
         self.due = math.inf
@@ -396,16 +413,16 @@ class Worker(gthread.ThreadWorker):
         self.sim = Simulation()
         self.log = SimpleNamespace(exception=self._failed)
         self.alive = True
-        self.stopping = False
         self.leaving = False
         self.threads_left = 0
-        self.lanes = list(range(threads))
         self.PIPE = ()
         self.turns = Turns(threads)
         self.poller = Poller(self.sim)
         self.loop = Loop(self)
         self.lock = Lock(self.sim)
         self.wanted = Condition(self.lock)
+        self.cycle = None
+        self.crew = CREW.Crew(self, plain=False)
         self.clients = []
         self.running = {}
         self.last_progress = 0.0
@@ -461,6 +478,8 @@ def simulate(threads, seconds, clients):
         for module in (gthread, _pypoll):
             stack.callback(setattr, module, "time", module.time)
             module.time = clock
+        stack.callback(setattr, CREW, "monotonic", CREW.monotonic)
+        CREW.monotonic = clock.monotonic
         for kind in clients:
             worker.client(**{"starts": draw.uniform(0, 0.001), **kind})
         worker.sim.run(seconds)

@@ -8,12 +8,13 @@ core together with wrk.
 import argparse
 import resource
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.load import measure, options
+from benchmarks.load import measure, options, procs
 from benchmarks.load.cases import Case
 from benchmarks.load.figures import Sheet
 from benchmarks.load.running import BenchError, Running, start
@@ -101,8 +102,16 @@ class Stage:
         for number in range(rounds):
             for name, server in servers.items():
                 if name not in sheet.refused:
+                    before = self._not_by(server)
+                    begin = time.monotonic()
                     yield name, server
+                    spent = self._not_by(server) - before
+                    self.others.append(max(0.0, spent) / (time.monotonic() - begin))
             print(f"{sheet.name}: round {number + 1} of {rounds}", file=sys.stderr)
+
+    def _not_by(self, server: Running) -> float:
+        """Seconds that the server's core has worked for anybody but this server, so far."""
+        return procs.core_busy(self.plan.server_core) - procs.tree_cpu(server.pid)
 
     def wrk(
         self,
@@ -120,9 +129,7 @@ class Stage:
             connections=connections or self.plan.connections,
             seconds=seconds or self.plan.seconds,
         )
-        counts = measure.window(case, server, plan, self.tmp)
-        self.others.append(counts["others"])
-        return counts
+        return measure.window(case, server, plan, self.tmp)
 
     def warm_up(self, sheet: Sheet, servers: Servers) -> None:
         """A second of wrk for each server, not counted."""

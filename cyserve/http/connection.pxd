@@ -1,0 +1,56 @@
+"""C types of connection.py."""
+
+cimport cython
+
+from cyserve.http.request cimport Origin, RequestCore
+from cyserve.http.transport cimport PlainTransport
+
+cdef int _READ, _RUN
+cdef double _NEVER
+cdef int _HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE
+
+
+cdef class Context:
+    cdef public object cfg, log, access, policy, rules, parse_head, proxy_protocol
+    cdef public int first_state
+    cdef public long long body_buffer_size, max_body_size
+    cdef public double handshake_timeout, header_timeout, body_timeout, send_timeout, idle_timeout
+
+
+cdef class Connection(Origin):
+    cdef public Context context
+    cdef public RequestCore request
+    cdef public int state, fd, step, interest, place
+    cdef public double deadline, idle_since, linger_until
+    cdef public object proxy_header
+    cdef public bint compiled, unread, lent
+    cdef object _trusted
+    cdef object __weakref__
+
+    cpdef int start(self, double now) except -1
+    @cython.locals(state=int, got=Py_ssize_t)
+    cpdef int proceed(self, double now) except -1
+    cpdef int answered(self, double now) except -1
+    @cython.locals(state=int, step=int, waiting=Py_ssize_t)
+    cpdef int expire(self, double now) except -1
+    cpdef finish_request(self)
+    cpdef int refuse(self, object exc, double now) except -1
+    @cython.locals(req=RequestCore)
+    cdef int _advance(self, double now) except -1
+    @cython.locals(transport=PlainTransport, context=Context, version=int)
+    cdef int _read_proxy_header(self, double now) except -1
+    @cython.locals(step=int)
+    cdef int _shake_hands(self, double now) except -1
+    cdef int _refuse_plainly(self, object exc, double now) except -1
+    @cython.locals(context=Context, most="long long")
+    cdef _start_body(self, RequestCore req)
+    cdef int _gather(self, RequestCore req, double now) except -1
+    @cython.locals(pending=Py_ssize_t)
+    cdef int _send(self, double now) except -1
+    @cython.locals(transport=PlainTransport)
+    cdef int _sent(self, double now) except -1
+    @cython.locals(transport=PlainTransport)
+    cpdef bint _must_linger(self) except -1
+    cdef int _start_linger(self, double now) except -1
+    @cython.locals(got=Py_ssize_t)
+    cdef int _linger(self, double now) except -1

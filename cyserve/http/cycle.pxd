@@ -1,0 +1,20 @@
+"""C types of cycle.py."""
+
+cimport cython
+
+from cyserve.http.connection cimport Connection
+from cyserve.http.request cimport RequestCore
+from cyserve.http.response cimport ResponseCore
+
+cdef class Cycle:
+    cdef public object worker, cfg, log, begin, end, application, count
+    cdef public object pre_request, post_request, access, watch
+    cdef public bint keep_alive
+    cdef public Py_ssize_t max_requests
+    cdef public double send_timeout
+
+    @cython.locals(
+        connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint, logged=bint,
+        number=Py_ssize_t)
+    cpdef run(self, RequestCore req)
+    cpdef _respond(self, ResponseCore resp, dict environ)

@@ -1,0 +1,37 @@
+"""C types of response.py."""
+
+cimport cython
+
+from cyserve._io cimport ResponseHead
+from cyserve.http.request cimport RequestCore
+from cyserve.http.transport cimport PlainTransport
+
+cdef object _clock
+cdef Py_ssize_t _SMALL_BODY
+
+
+cdef class _ServerFields:
+    cdef double second
+    cdef dict fields
+    cdef bytes keep, close
+
+    @cython.locals(past=double)
+    cdef int look(self) except -1
+    cdef bytes usual(self, bint closes)
+    cpdef bytes get(self, str connection, bint chunked)
+
+
+cdef _ServerFields _server_fields
+
+
+cdef class ResponseCore:
+    cdef public object sock, cfg, status, head, response_length
+    cdef public RequestCore req
+    cdef public PlainTransport transport
+    cdef ResponseHead direct
+    cdef public double send_timeout
+    cdef public bint framed, chunked, bodyless, must_close, closes, headers_sent, finished
+    cdef public Py_ssize_t sent
+
+    @cython.locals(size=Py_ssize_t, answer=bytes, fields=bytes)
+    cdef bint write_usual(self, object data) except -1

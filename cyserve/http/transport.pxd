@@ -1,0 +1,25 @@
+"""C types of transport.py."""
+
+cimport cython
+
+from cyserve._io cimport InputBuffer, OutputBuffer
+
+cdef class PlainTransport:
+    cdef public object sock, waiter, input, output, file, make_head
+    cdef InputBuffer direct_input
+    cdef OutputBuffer direct_output
+    cdef public int fd
+    cdef public Py_ssize_t waiting
+    cdef public bint broken, compiled, told
+
+    cpdef Py_ssize_t fill(self, Py_ssize_t size) except -2
+    @cython.locals(pending=Py_ssize_t)
+    cpdef Py_ssize_t flush(self) except -1
+    cdef int write(self, bytes data) except -1
+    cdef int rest(self) except -1
+
+
+cdef class _FileTail:
+    cdef public int fd
+    cdef public long long offset, count
+    cdef public bytes tail

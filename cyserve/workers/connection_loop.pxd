@@ -1,0 +1,32 @@
+"""C types of connection_loop.py."""
+
+cimport cython
+
+from cyserve.http.connection cimport Connection, Context
+
+cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
+cdef double _LOOK
+
+
+cdef class ConnectionLoop:
+    cdef public object worker, log, waiter, poller, certificates, make_transport, ready, arrivals
+    cdef public Context context
+    cdef public double graceful_timeout, now, due, earliest, stop_at, next_complaint, next_look
+    cdef public double next_breath
+    cdef public Py_ssize_t max_connections, share
+    cdef public dict endpoints, connections
+    cdef public int wake_fd
+    cdef public bint accepting, lightest, open
+
+    @cython.locals(connection=Connection, step=int)
+    cpdef Connection next(self)
+    @cython.locals(connection=Connection)
+    cpdef arrived(self, list found)
+    @cython.locals(now=double)
+    cpdef answered(self, Connection connection)
+    cpdef settle(self, Connection connection, int step)
+    @cython.locals(connection=Connection, step=int)
+    cdef Connection _accept(self)
+    cdef bint _register(self, Connection connection, int interest) except -1
+    cdef _unregister(self, Connection connection)
+    cdef _close(self, Connection connection)

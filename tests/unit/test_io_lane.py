@@ -1,0 +1,62 @@
+"""A lane of the scoreboard: what is stored where, and that nothing is stored beside it."""
+
+import struct
+import time
+
+import pytest
+
+LANE = struct.Struct("=96sQQ")
+
+
+@pytest.fixture
+def memory():
+    return memoryview(bytearray(b"\xee" * 256))
+
+
+def stored(memory, at=64):
+    """(line, requests, start) of a lane, the rest of the memory being as it was."""
+    assert set(memory[:at]) | set(memory[at + LANE.size :]) <= {0xEE}
+    line, requests, start = LANE.unpack_from(memory, at)
+    return line.rstrip(b"\0"), requests, start
+
+
+def new_lane(io, memory, at=64):
+    memory[at : at + LANE.size] = bytes(LANE.size)
+    return io.Lane(memory, at)
+
+
+def test_a_request_and_its_end(io, memory):
+    lane = new_lane(io, memory)
+    before = time.monotonic_ns()
+    lane.begin(b"GET / HTTP/1.1")
+    line, requests, start = stored(memory)
+    assert (line, requests) == (b"GET / HTTP/1.1", 1)
+    assert before <= start <= time.monotonic_ns()
+    lane.end()
+    assert stored(memory) == (b"GET / HTTP/1.1", 1, 0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 95, 96, 97, 5000])
+def test_a_line_is_cut_and_replaces_the_one_before(io, memory, size):
+    lane = new_lane(io, memory)
+    lane.begin(b"y" * 96)
+    lane.begin(b"x" * size)
+    assert stored(memory)[:2] == (b"x" * min(size, 96), 2)
+
+
+def test_another_lane_over_the_same_memory_counts_on(io, memory):
+    new_lane(io, memory).begin(b"a")
+    io.Lane(memory, 64).begin(b"b")
+    assert stored(memory)[:2] == (b"b", 2)
+
+
+@pytest.mark.parametrize("at", [-8, 4, 256 - LANE.size + 8, 256, 1 << 40])
+def test_a_lane_must_fit(io, memory, at):
+    with pytest.raises(ValueError, match="does not fit"):
+        io.Lane(memory, at)
+
+
+def test_lines_are_bytes(io, memory):
+    lane = new_lane(io, memory)
+    with pytest.raises((TypeError, struct.error)):
+        lane.begin("GET /")
