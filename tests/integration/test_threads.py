@@ -299,9 +299,12 @@ def test_the_end_is_clean(start, busy):
 
 
 @differs("polls")
-def test_an_idle_worker_sleeps(start):
+@pytest.mark.parametrize("stuck", [0, 1, 4])
+def test_an_idle_worker_sleeps(start, stuck):
+    """At most two wake-ups a second, also beside requests that only wait for something."""
     server = start()
     assert server.request("/").status == 200
+    clients = [begin(server, f"stuck{number}", 1000) for number in range(stuck)]
     [pid] = server.worker_pids()
 
     def wake_ups():
@@ -314,6 +317,8 @@ def test_an_idle_worker_sleeps(start):
         return wake_ups() - before <= 4
 
     assert idle() or idle()
+    for client in clients:
+        client.sock.close()
 
 
 # -- subclasses --
