@@ -11,5 +11,6 @@ cdef class Slot:
 
     @cython.locals(direct=list, found=Lane)
     cpdef begin(self, bytes line, Py_ssize_t lane = *)
+
     @cython.locals(direct=list, found=Lane)
     cpdef end(self, Py_ssize_t lane = *)

@@ -28,29 +28,39 @@ cdef class Connection(Origin):
     cdef object __weakref__
 
     cpdef int start(self, double now) except -1
+
     @cython.locals(state=int, got=Py_ssize_t)
     cpdef int proceed(self, double now) except -1
     cpdef int answered(self, double now) except -1
+
     @cython.locals(state=int, step=int, waiting=Py_ssize_t)
     cpdef int expire(self, double now) except -1
     cpdef finish_request(self)
     cpdef int refuse(self, object exc, double now) except -1
+
     @cython.locals(req=RequestCore)
     cdef int _advance(self, double now) except -1
+
     @cython.locals(transport=PlainTransport, context=Context, version=int)
     cdef int _read_proxy_header(self, double now) except -1
+
     @cython.locals(step=int)
     cdef int _shake_hands(self, double now) except -1
     cdef int _refuse_plainly(self, object exc, double now) except -1
+
     @cython.locals(context=Context, most="long long")
     cdef _start_body(self, RequestCore req)
     cdef int _gather(self, RequestCore req, double now) except -1
+
     @cython.locals(pending=Py_ssize_t)
     cdef int _send(self, double now) except -1
+
     @cython.locals(transport=PlainTransport)
     cdef int _sent(self, double now) except -1
+
     @cython.locals(transport=PlainTransport)
     cpdef bint _must_linger(self) except -1
     cdef int _start_linger(self, double now) except -1
+
     @cython.locals(got=Py_ssize_t)
     cdef int _linger(self, double now) except -1

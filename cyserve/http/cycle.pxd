@@ -15,7 +15,7 @@ cdef class Cycle:
     cdef public double send_timeout
 
     @cython.locals(
-        connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint, logged=bint, endpoint=Endpoint,
-        number=Py_ssize_t)
+        connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint,
+        logged=bint, endpoint=Endpoint, number=Py_ssize_t)
     cpdef run(self, RequestCore req)
     cpdef _respond(self, ResponseCore resp, dict environ)

@@ -13,6 +13,7 @@ cdef class PlainTransport:
     cdef public bint broken, compiled, told
 
     cpdef Py_ssize_t fill(self, Py_ssize_t size) except -2
+
     @cython.locals(pending=Py_ssize_t)
     cpdef Py_ssize_t flush(self) except -1
     cdef int write(self, bytes data) except -1

@@ -20,11 +20,14 @@ cdef class ConnectionLoop:
 
     @cython.locals(connection=Connection, step=int)
     cpdef Connection next(self)
+
     @cython.locals(connection=Connection)
     cpdef arrived(self, list found)
+
     @cython.locals(now=double)
     cpdef answered(self, Connection connection)
     cpdef settle(self, Connection connection, int step)
+
     @cython.locals(connection=Connection, step=int)
     cdef Connection _accept(self)
     cdef bint _register(self, Connection connection, int interest) except -1

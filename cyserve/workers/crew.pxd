@@ -16,5 +16,6 @@ cdef class Crew:
 
     @cython.locals(loop=ConnectionLoop, turns=Turns, connection=Connection, long=bint)
     cpdef serve(self, Py_ssize_t thread)
+
     @cython.locals(last=bint, cycle=Cycle)
     cdef run(self, Connection connection)

@@ -12,6 +12,7 @@ cdef class Turns:
     cdef public double slow, patience
 
     cpdef enter(self, Py_ssize_t thread, double now)
+
     @cython.locals(began=double, long=bint)
     cpdef bint leave(self, Py_ssize_t thread, double now) except -1
     cpdef bint must_pause(self, Py_ssize_t thread, double now) except -1
