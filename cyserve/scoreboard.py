@@ -16,8 +16,6 @@ import struct
 import time
 from collections.abc import Sequence
 
-from cyserve import _accel
-
 #: States of a slot.
 BOOTING, READY, BUSY, DRAINING = range(4)
 
@@ -55,6 +53,8 @@ class Slot:
         self._make_lanes()
 
     def _make_lanes(self) -> None:
+        from cyserve import _accel  # noqa: PLC0415 - the launcher reports a broken build
+
         self._lanes = [_accel.io.Lane(self._bytes, offset) for offset in self._offset]
         # The same again if both kernel and engine are compiled: calls through it are C calls.
         self._direct = self._lanes if _accel.implementation() == "compiled" else None

@@ -9,14 +9,15 @@ cdef double _LOOK
 
 
 cdef class ConnectionLoop:
-    cdef public object worker, log, waiter, poller, certificates, make_transport, ready, arrivals
+    cdef public object worker, log, waiter, poller, others, certificates, make_transport
+    cdef public object ready, arrivals
     cdef public Context context
-    cdef public double graceful_timeout, now, due, earliest, stop_at, farewell, next_complaint, next_look
-    cdef public double next_breath
+    cdef public double graceful_timeout, now, due, earliest, stop_at, farewell
+    cdef public double next_complaint, next_look, next_breath, hold_until, next_count
     cdef public Py_ssize_t max_connections, share
     cdef public dict endpoints, connections
     cdef public int wake_fd
-    cdef public bint accepting, lightest, open
+    cdef public bint accepting, lightest, open, held
 
     @cython.locals(connection=Connection, step=int)
     cpdef Connection next(self)

@@ -24,6 +24,8 @@ from cyserve.http.transport import PlainTransport, Waiter, accept
 from cyserve.scoreboard import DRAINING
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
+COUNT = 0.001  # seconds between looks at how many connections the other workers hold
+HOLD = 0.002  # seconds for which a worker with many connections leaves new ones to the others
 SPREAD = 8  # how many connections more than another worker one may hold without a thought
 TICK = 1.0  # seconds between heartbeats, looks at the parent process, and at the deadlines
 BEAT = 0.1  # seconds between heartbeats while requests are served
@@ -74,6 +76,10 @@ class ConnectionLoop:
         self.arrivals: deque[int] = deque()  # listeners with new connections
         self.share = 0  # how many more are taken from the first of them in this turn
         self.lightest = False  # this worker holds fewer connections than the others
+        self.hold_until = 0.0  # until then they are left to others
+        self.held = False  # that time has just been over
+        self.others: int | None = None  # fewest connections that another idle worker holds
+        self.next_count = 0.0
         self.accepting = False
         self.next_complaint = 0.0
         self.next_look = 0.0
@@ -122,6 +128,8 @@ class ConnectionLoop:
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
         self.now = monotonic()
+        if self.held and not self.accepting:
+            self.resume_accepting()
         self.next_look = self.now + _LOOK
         for fd in found:
             connection = self.connections.get(fd)
@@ -160,9 +168,18 @@ class ConnectionLoop:
         else:
             self._close(connection)
 
-    def wait(self, seconds: float) -> None:
-        """Wait until something is ready, at most that long."""
-        self.arrived(self.poller.wait(seconds))
+    def wait(self, until: float) -> None:
+        """Wait until something is ready, at most until then (monotonic clock)."""
+        self.awake(self.poller.wait(min(until, self.wake_at()) - self.now))
+
+    def awake(self, found: list[int]) -> None:
+        """The same as `arrived`, for a thread that has waited: the others had the GIL then."""
+        self.arrived(found)
+        self.next_breath = self.now + BREATH
+
+    def wake_at(self) -> float:
+        """When a thread has to look up that waits for something to be ready."""
+        return self.hold_until if self.held and not self.accepting else float("inf")
 
     def run(self, serve: Any) -> None:
         """Serve with one thread until the worker is told to stop.
@@ -183,7 +200,7 @@ class ConnectionLoop:
                 serve(connection)
                 self.answered(connection)
             elif self.now < self.due:
-                self.wait(min(self.due, self.farewell, self.stop_at) - self.now)
+                self.wait(min(self.due, self.farewell, self.stop_at))
             if self.now >= self.due:
                 self.tick()
                 self.due = self.now + tick
@@ -216,7 +233,7 @@ class ConnectionLoop:
 
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
-        room = len(self.connections) < self.max_connections
+        room = len(self.connections) < self.max_connections and self.now >= self.hold_until
         if room and self.open and not self.accepting and self.worker.alive:
             self.accepting = True
             for fd in self.endpoints:
@@ -237,6 +254,12 @@ class ConnectionLoop:
         fd = self.arrivals[0]
         if not self.share:
             self.share = self._fair_share()
+            if not self.share:
+                self.held = True
+                self.hold_until = self.now + HOLD
+                self._pause_accepting()
+                return None
+        self.held = False
         connection = self._take_from(self.endpoints[fd])
         self.share -= 1
         if connection is None or not self.share:
@@ -257,16 +280,19 @@ class ConnectionLoop:
     def _fair_share(self) -> int:
         """How many new connections to take before the other workers' turn.
 
-        A worker that holds more than an idle other one takes one at a time; one that holds far
-        fewer stays at the head of the line until it has caught up.
+        A worker that holds far more than an idle other one leaves it the time to wake up (HOLD),
+        then takes one; one that holds far fewer stays at the head of the line.
         """
         own = len(self.connections)
-        others = self.worker.slot.lightest_peer() if own >= SPREAD else None
+        if self.now >= self.next_count:
+            self.next_count = self.now + COUNT
+            self.others = self.worker.slot.lightest_peer()
+        others = self.others
         if others is None:
             self.lightest = False
             return SPREAD
         self.lightest = own + SPREAD < others
-        return int(min(max(1, others + SPREAD - own), ACCEPT_BATCH))
+        return int(min(max(self.held, others + SPREAD - own), ACCEPT_BATCH))
 
     def _take_from(self, endpoint: Endpoint) -> Connection | None:
         """Accept a connection if there is one, and room for it."""

@@ -175,7 +175,8 @@ class ThreadWorker(Worker):
         """Sleep, in whatever role, until there is something to do; False: the end has come."""
         turns, poller, lock = self.turns, self.poller, self.lock
         while not self.crew.stopping:
-            role = turns.rest(thread, time.monotonic())
+            now = time.monotonic()
+            role = turns.rest(thread, now)
             poller.active = turns.active
             poller.waiting = len(loop.ready) + len(loop.arrivals)
             if role == PARK:
@@ -185,17 +186,18 @@ class ThreadWorker(Worker):
                 return True  # left behind by one that is held up
             found: list[int] = []
             called = False
+            wake_at = loop.wake_at()
             lock.release()
             try:
                 if role == WAIT:
-                    found = poller.wait(_FOREVER)
+                    found = poller.wait(wake_at - now)
                 else:
                     called = poller.watch(NAP if turns.patience else 0.0)
             finally:
                 lock.acquire()
             turns.contended = poller.contended
-            if found:
-                loop.arrived(found)
+            if found or wake_at != _FOREVER:
+                loop.awake(found)
             if found or called:
                 poller.called = False
                 return not self.crew.stopping

@@ -162,7 +162,7 @@ def test_a_greedy_client_starves_nobody(keeping_server, raw):
         for thread in threads:
             thread.start()
         served = 0
-        while threads[1].is_alive() and served < 10:
+        while threads[1].is_alive() and served < 3:
             assert other.send(request_bytes("/ok")).read_response().body == b"ok"
             assert keeping_server.request("/ok").body == b"ok"
             served += 1
@@ -170,7 +170,7 @@ def test_a_greedy_client_starves_nobody(keeping_server, raw):
         for thread in threads:
             thread.join()
         assert answered == [200] * total
-        assert served == 10, "the greedy client was served first"
+        assert served == 3, "the greedy client was served first"
         assert done < total
         if raw == request_bytes("/count"):
             assert int(keeping_server.request("/count").body) == first + total + 1

@@ -392,6 +392,9 @@ class Loop:
             if not self.arrived(self.worker.poller.take()):
                 return None
 
+    def wake_at(self):
+        return math.inf
+
     def arrived(self, found):
         self.now = self.worker.sim.now
         for fd in found:
@@ -399,6 +402,8 @@ class Loop:
             if client is not None and client not in self.ready:
                 self.ready.append(client)
         return found
+
+    awake = arrived
 
     def answered(self, client):
         self.worker.sim.spend(LOOP / 2)
