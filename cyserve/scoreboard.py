@@ -30,6 +30,8 @@ _LANE_BYTES = 128
 _LANE = struct.Struct(f"={LINE_BYTES}sQQ")  # line, requests begun, start; start is stored last
 _START_AT = LINE_BYTES + _WORD
 
+_SILENCE = 3_000_000_000  # nanoseconds: a worker beats once a second, even an idle one
+
 # Bound once: these run for every request.
 _now = time.monotonic_ns
 
@@ -37,8 +39,8 @@ _now = time.monotonic_ns
 class Slot:
     """One worker's place on the scoreboard.
 
-    Written by the worker that owns it, read by the master. `lane` is the number of the thread
-    that runs the request, from 0.
+    Written by the worker that owns it, read by the master and by other workers. `lane` is the
+    number of the thread that runs the request, from 0.
     """
 
     __slots__ = ("_board", "_bytes", "_direct", "_lanes", "_offset", "_start", "_words", "lanes")
@@ -96,7 +98,8 @@ class Slot:
     def is_idle(self) -> bool:
         """Whether its worker could begin another request now."""
         words = self._words
-        return words[_STATE] == READY and not all(words[start] for start in self._start)
+        alive = _now() - words[_HEARTBEAT] < _SILENCE
+        return alive and words[_STATE] == READY and not all(words[start] for start in self._start)
 
     def lightest_peer(self) -> int | None:
         """Fewest connections that another idle worker holds; None if there is no such worker.

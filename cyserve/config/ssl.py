@@ -50,7 +50,7 @@ class KeyFile(Text):
     desc = """\
         The private key of the certificate, a PEM file.
 
-        Not needed if the key is in certfile too. A new file is noticed within a second, as for
+        Not needed if the key is in certfile too. A new file is noticed within two seconds, as for
         certfile.
         """
 
@@ -65,7 +65,7 @@ class CertFile(Text):
         The certificate, a PEM file; with it every listener speaks TLS.
 
         Intermediate certificates follow the server's own in the file. When the file changes on
-        disk, new connections get the new certificate within a second; one that cannot be used is
+        disk, new connections get the new certificate within two seconds; one that cannot be used is
         logged and the old one stays.
         """
 

@@ -109,7 +109,7 @@ class Servers:
         environ["SERVER_SOFTWARE"] = VERSION
         tls = worker.certificates
         options = {} if tls is None else {"ssl_context": tls.context}
-        return worker.server_class(
+        server = worker.server_class(
             listener.sock,
             application=worker.wsgi,
             spawn=self.pool,
@@ -118,6 +118,9 @@ class Servers:
             environ=environ,
             **options,
         )
+        if tls is not None:  # the context of the moment: certificates are renewed
+            server.wrap_socket = lambda sock, **how: tls.context.wrap_socket(sock, **how)
+        return server
 
     def run(self) -> None:
         """Serve until the worker is told to stop; then let requests end for graceful_timeout."""

@@ -116,6 +116,7 @@ def test_the_lightest_peer_is_an_idle_one():
     assert own.lightest_peer() is None  # nobody is ready
     for number, slot in enumerate(slots):
         slot.state = READY
+        slot.beat()
         slot.connections = 10 * number
     assert own.lightest_peer() == 10
     assert others[2].lightest_peer() == 0
@@ -127,3 +128,14 @@ def test_the_lightest_peer_is_an_idle_one():
     assert own.lightest_peer() == 30
     board.free(others[2])
     assert own.lightest_peer() is None
+
+
+def test_a_silent_worker_is_not_idle(monkeypatch):
+    slot = Scoreboard(1).claim()
+    slot.state = READY
+    assert not slot.is_idle()
+    slot.beat()
+    assert slot.is_idle()
+    later = slot.heartbeat + 4_000_000_000
+    monkeypatch.setattr(scoreboard, "_now", lambda: later)
+    assert not slot.is_idle()

@@ -31,13 +31,14 @@ def swallow(seconds):
 
 
 def backtrack(seconds):
-    """Hold the GIL in C code, where nobody can interrupt, for about that long."""
+    """Hold the GIL in C code, where nobody can interrupt, for about that long; then give it up."""
     pattern = re.compile("(a+)+$")
     size = 18
     while True:
         begun = time.monotonic()
         pattern.match("a" * size + "b")
         if time.monotonic() - begun > seconds / 2:
+            naps(1)
             return
         size += 1
 
