@@ -122,7 +122,7 @@ class Poller:
 
     def wait(self, seconds: float) -> list[int]:
         """Wait until some are ready, at most that long; early and empty after a signal."""
-        return self._watched.poll(None if seconds > 2e6 else seconds)
+        return self._watched.poll(None if seconds > 2e6 else max(0.0, seconds))
 
     def watch(self, nap: float) -> bool:
         """Stand guard: return when something is ready and nobody gets anything done.

@@ -50,6 +50,7 @@ cdef class Connection(Origin):
 
     @cython.locals(context=Context, most="long long")
     cdef _start_body(self, RequestCore req)
+    cdef int _run(self) except -1
     cdef int _gather(self, RequestCore req, double now) except -1
 
     @cython.locals(pending=Py_ssize_t)

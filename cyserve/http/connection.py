@@ -161,7 +161,6 @@ class Connection(Origin):
     def lend_socket(self) -> None:
         """The application may take the socket over: it expects one that blocks."""
         self.lent = True
-        self.transport.lend(True)
 
     # -- the scheduler's calls; each returns the next step. now: the monotonic clock --
 
@@ -261,6 +260,8 @@ class Connection(Origin):
                 header = parse(transport.input, version)
                 if header is None:
                     return _READ
+                if transport.secure and len(transport.input):
+                    raise InvalidProxyHeader("something else came before TLS")
                 self.proxy_header = header
                 self.template.update(header.environ())
             elif transport.secure and len(transport.input):
@@ -323,8 +324,7 @@ class Connection(Origin):
                     self.context.policy.decide(req)
                 if not req.has_body():
                     self.expect_continue = False  # nothing will follow
-                    self.deadline = _NEVER
-                    return _RUN
+                    return self._run()
                 self._start_body(req)
             return self._gather(req, now)
         except ParseException as exc:
@@ -359,11 +359,17 @@ class Connection(Origin):
             self.transport.output.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.transport.flush()
 
+    def _run(self) -> int:
+        """The request is complete enough; only now the socket may block."""
+        self.deadline = _NEVER
+        if self.lent:
+            self.transport.lend(True)
+        return _RUN
+
     def _gather(self, req: Request, now: float) -> int:
         """A small body is waited for by the scheduler, so that no slow client holds a thread."""
         if self.expect_continue or req.body.reader.ready(self.context.body_buffer_size):
-            self.deadline = _NEVER
-            return _RUN
+            return self._run()
         self.state = _BODY
         self.deadline = now + self.context.body_timeout
         return _READ

@@ -103,7 +103,7 @@ def take(fd: int, buffer: "_accel.InputBuffer", mode: str) -> int:
     if version != ABSENT:
         # Even an incomplete header must leave the socket, which would be readable for ever.
         end = len(first) if version == UNSURE else _size(first, version)
-        buffer.fill(fd, end - len(buffer))
+        buffer.fill(fd, min(end - len(buffer), len(ahead)))
     return version
 
 

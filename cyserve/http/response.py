@@ -69,24 +69,28 @@ class _ServerFields:
         self.look()
         fields = self.fields.get((connection, chunked))
         if fields is None:
-            fields = self.fields[connection, chunked] = self._make(connection, chunked)
+            fields = _own_fields(self.second, connection, chunked)
+            self.fields[connection, chunked] = fields
         return fields
 
     def look(self) -> None:
         """Begin anew if another second has begun."""
         past = _clock() - self.second
         if past < 0.0 or past >= 1.0:
-            self.second = float(int(_clock()))
+            second = float(int(_clock()))
+            keep, close = _own_fields(second, "keep-alive"), _own_fields(second, "close")
             self.fields = {}
-            self.keep = self._make("keep-alive", False)
-            self.close = self._make("close", False)
+            self.keep = keep
+            self.close = close
+            self.second = second  # last: another thread may look in the meantime
 
-    def _make(self, connection: str, chunked: bool) -> bytes:
-        coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
-        return (
-            f"Server: {SERVER}\r\nDate: {formatdate(self.second, usegmt=True)}\r\n"
-            f"Connection: {connection}\r\n{coding}"
-        ).encode("latin-1")
+
+def _own_fields(second: float, connection: str, chunked: bool = False) -> bytes:
+    coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+    return (
+        f"Server: {SERVER}\r\nDate: {formatdate(second, usegmt=True)}\r\n"
+        f"Connection: {connection}\r\n{coding}"
+    ).encode("latin-1")
 
 
 _server_fields = _ServerFields()

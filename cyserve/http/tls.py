@@ -224,6 +224,7 @@ class TLSTransport(PlainTransport):
         if self._open and not self._begun:
             self._open = False
             try:
+                self.sock.setblocking(False)
                 self.sock.unwrap()
             except (OSError, ValueError):
                 pass

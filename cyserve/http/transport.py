@@ -16,6 +16,10 @@ from typing import Any, Protocol
 
 from cyserve import _accel
 
+#: Bytes of a file sent at once, and how often for one client before it is the others' turn.
+_FILE_PIECE = 1 << 20
+_FILE_TURN = 16
+
 _STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 
 #: Bytes that may wait in memory for a slow client before the application is made to wait.
@@ -228,18 +232,23 @@ class PlainTransport:
 
         The descriptor is duplicated, so the caller may close the file at once.
         """
+        self.lend(False)  # sendfile(2) would block with it
         self.file = _FileTail(os.dup(fd), offset, count, tail)
 
     def _flush_file(self, file: "_FileTail") -> int:
-        while file.count:
+        for _ in range(_FILE_TURN):
+            if not file.count:
+                break
             try:
-                sent = os.sendfile(self.fd, file.fd, file.offset, min(file.count, 1 << 30))
+                sent = os.sendfile(self.fd, file.fd, file.offset, min(file.count, _FILE_PIECE))
             except BlockingIOError:
-                return file.count + len(file.tail)
+                break
             if sent == 0:  # the file is shorter than promised: the framing is broken
                 raise BrokenPipeError("file ended before the announced length")
             file.offset += sent
             file.count -= sent
+        if file.count:
+            return file.count + len(file.tail)
         self.file = None
         os.close(file.fd)
         self.output.write(file.tail)

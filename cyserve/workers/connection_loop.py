@@ -46,7 +46,11 @@ LOST = 3  # with a thread that does not come back (request_timeout)
 _READ, _WRITE, _RUN, _LOOK = READ, WRITE, RUN, LOOK
 _WAITING, _READY, _RUNNING = WAITING, READY, RUNNING
 
-NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+#: accept(2) may work later: no descriptor or memory now, or what befell one client's connection.
+ACCEPT_LATER = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EPERM} | {
+    getattr(errno, name, errno.ENOBUFS)
+    for name in "ENETDOWN EPROTO ENOPROTOOPT EHOSTDOWN ENONET EHOSTUNREACH ENETUNREACH".split()
+}
 
 
 class ConnectionLoop:
@@ -179,7 +183,8 @@ class ConnectionLoop:
 
     def wake_at(self) -> float:
         """When a thread has to look up that waits for something to be ready."""
-        return self.hold_until if self.held and not self.accepting else float("inf")
+        waits = self.held and not self.accepting and self.open and self.worker.alive
+        return self.hold_until if waits else float("inf")
 
     def run(self, serve: Any) -> None:
         """Serve with one thread until the worker is told to stop.
@@ -233,8 +238,15 @@ class ConnectionLoop:
 
     def resume_accepting(self) -> None:
         """Watch the listeners if there is room, and time, for another connection."""
-        room = len(self.connections) < self.max_connections and self.now >= self.hold_until
-        if room and self.open and not self.accepting and self.worker.alive:
+        # After a hold also a full one listens, so that it can make room.
+        room = self.held or len(self.connections) < self.max_connections
+        if (
+            room
+            and self.now >= self.hold_until
+            and self.open
+            and not self.accepting
+            and self.worker.alive
+        ):
             self.accepting = True
             for fd in self.endpoints:
                 self.poller.register_listener(fd)
@@ -308,7 +320,7 @@ class ConnectionLoop:
             try:
                 accepted = accept(endpoint.listener.sock)
             except OSError as exc:
-                if exc.errno not in NO_RESOURCES:
+                if exc.errno not in ACCEPT_LATER:
                     raise
                 if self.now >= self.next_complaint:
                     self.next_complaint = self.now + COMPLAIN_SECONDS
@@ -353,6 +365,7 @@ class ConnectionLoop:
         farewell, end = draining_ends(self.graceful_timeout)
         self.farewell, self.stop_at = self.now + farewell, self.now + end
         self.worker.slot.state = DRAINING
+        self.held = False
         self._pause_accepting()
         for endpoint in self.endpoints.values():
             queued = endpoint.listener.get_backlog()

@@ -28,9 +28,9 @@ from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
     ACCEPT_BATCH,
+    ACCEPT_LATER,
     COMPLAIN_SECONDS,
     LOST,
-    NO_RESOURCES,
     ROOM,
     STOP_SECONDS,
     TICK,
@@ -170,7 +170,11 @@ class GeventWorker(AsyncWorker):
             for _ in range(queued if queued >= 0 else ACCEPT_BATCH):
                 while self._full() and time.monotonic() < end:
                     self.watch_over(len(self.greenlets), STOP_TICK)
-                self._accept(listener)
+                try:
+                    if not self._accept(listener):
+                        break
+                except OSError:
+                    break  # no descriptor left
             listener.close()
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
         while self._unfinished() and time.monotonic() < end:
@@ -212,7 +216,7 @@ class GeventWorker(AsyncWorker):
                     if self._full() or not self._accept(listener):
                         break
             except OSError as exc:
-                if exc.errno not in NO_RESOURCES:
+                if exc.errno not in ACCEPT_LATER:
                     raise
                 if time.monotonic() >= next_complaint:
                     next_complaint = time.monotonic() + COMPLAIN_SECONDS

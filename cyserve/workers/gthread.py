@@ -179,6 +179,9 @@ class ThreadWorker(Worker):
             role = turns.rest(thread, now)
             poller.active = turns.active
             poller.waiting = len(loop.ready) + len(loop.arrivals)
+            wake_at = loop.wake_at()
+            if role != WAIT and wake_at != _FOREVER:
+                _write(self.wake_write)  # whoever waits has to know until when
             if role == PARK:
                 self.wanted.wait()
                 continue
@@ -186,7 +189,6 @@ class ThreadWorker(Worker):
                 return True  # left behind by one that is held up
             found: list[int] = []
             called = False
-            wake_at = loop.wake_at()
             lock.release()
             try:
                 if role == WAIT:

@@ -1,6 +1,7 @@
 """The gthread worker's own affairs; test_connection_loop.py has what it shares with the others."""
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -277,7 +278,7 @@ def test_nobody_sleeps_while_something_is_left_to_do():
         poller=SimpleNamespace(),  # it cannot wait
         lock=None,
     )
-    loop = SimpleNamespace(ready=[object()], arrivals=())
+    loop = SimpleNamespace(ready=[object()], arrivals=(), wake_at=lambda: math.inf)
     assert ThreadWorker._sleep(worker, 0, loop) is True
 
 

@@ -337,3 +337,7 @@ def test_closing_twice_is_harmless(poller):
     poller.close()
     with pytest.raises((OSError, ValueError, RuntimeError)):
         poller.take()
+
+
+def test_a_time_that_is_over_is_not_waited_for(poller):
+    assert poller.wait(-0.5) == []
