@@ -229,6 +229,15 @@ def test_the_server_says_goodbye(server):
         assert client.read_to_eof() == b""
 
 
+def test_a_refused_upgrade_waits_for_nobody(server):
+    """Its socket would block, for the application; but the application never sees the request."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+    with Client(server.address, tls=client_context()) as client:
+        client.send(head)
+        assert client.read_response().status == 400
+        assert tell(server.address)["scheme"] == "https"  # while this one says nothing more
+
+
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "close_notify"])
 def test_a_body_that_ends_early(server, cut):
     mark = server.log_mark()

@@ -339,5 +339,6 @@ def test_closing_twice_is_harmless(poller):
         poller.take()
 
 
+@any_poller
 def test_a_time_that_is_over_is_not_waited_for(poller):
     assert poller.wait(-0.5) == []
