@@ -18,7 +18,7 @@ import pytest
 from cyserve import _accel
 from cyserve.config import Config
 from cyserve.glogging import Logger
-from cyserve.http.connection import READY, Connection, Context
+from cyserve.http.connection import READ, RUN, Connection, Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, PollWaiter
@@ -82,9 +82,10 @@ def make_cycle(kernel: str) -> Iterator[Callable[[Config], Callable[[bytes], byt
 
         def one(request: bytes) -> bytes:
             client.send(request)
-            assert connection.receive() == READY
+            assert connection.proceed(0.0) == RUN
             assert connection.request is not None
             cycle.run(connection.request)
+            assert connection.answered(0.0) == READ
             return client.recv(4096)
 
         return one
