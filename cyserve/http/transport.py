@@ -101,16 +101,17 @@ class ClientSocket(socket.socket):
             transport.release()
 
 
-def accept(listener: socket.socket) -> tuple[ClientSocket, Any] | None:
-    """Take a client from a listener in non-blocking mode: its socket and its address.
+def accept(listener: Any, make: Callable[[int, int], Any] = ClientSocket) -> tuple[Any, Any] | None:
+    """Take a client from a listener: its socket and its address; None if nobody waits.
 
-    None if nobody waits. Raises OSError as accept(2) does.
+    make: the socket's class, called with address family and descriptor. Never waits, whatever the
+    listener's timeout. Raises OSError as accept(2) does.
     """
     fd = _accel.io.accept(listener.fileno())
     if fd < 0:
         return None
     family = int(listener.family)
-    sock = ClientSocket(family, fd)
+    sock = make(family, fd)
     try:
         return sock, sock.getpeername()
     except OSError:  # it has gone already

@@ -24,6 +24,7 @@ except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
 from cyserve.http.connection import READ, Connection
+from cyserve.http.transport import accept
 from cyserve.scoreboard import DRAINING
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
@@ -39,7 +40,7 @@ from cyserve.workers.connection_loop import (
     empty,
 )
 from cyserve.workers.greenlet_interrupts import GreenletInterrupter
-from cyserve.workers.hub import HubWait, accept, expire_overdue
+from cyserve.workers.hub import HubSocket, HubWait, expire_overdue
 
 if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher, not {gevent.__version__}")
@@ -248,7 +249,7 @@ class GeventWorker(AsyncWorker):
 
     def _accept(self, listener: Any) -> bool:
         """Take one connection and start its greenlet; False if there was none."""
-        accepted = accept(listener)
+        accepted = accept(listener, HubSocket)
         if accepted is None:
             return False
         greenlet = ConnectionGreenlet(self._handle, listener, *accepted)

@@ -14,8 +14,6 @@ import gevent
 from gevent import socket
 from gevent.hub import get_hub
 
-from cyserve import _accel
-
 READ, WRITE = 1, 4  # the interests of `http.connection`
 _LIBEV_READ, _LIBEV_WRITE = 1, 2
 _STREAM = int(socket.SOCK_STREAM)
@@ -141,22 +139,6 @@ class HubSocket(socket.socket):
         transport, self.transport = self.transport, None
         if transport is not None:
             transport.release()
-
-
-def accept(listener: Any) -> tuple[HubSocket, Any] | None:
-    """Take a client from a listener: its socket and its address; None if nobody waits.
-
-    Never waits, whatever the listener's timeout. Raises OSError as accept(2) does.
-    """
-    fd = _accel.io.accept(listener.fileno())
-    if fd < 0:
-        return None
-    family = int(listener.family)
-    sock = HubSocket(family, fd)
-    try:
-        return sock, sock.getpeername()
-    except OSError:  # it has gone already
-        return sock, "" if family == socket.AF_UNIX else ("", 0)
 
 
 def expire_overdue(waits: set[HubWait]) -> None:
