@@ -5,7 +5,7 @@
 # make clean   remove all that the others made
 #
 # Variables: PYTHON=python3.12; for serve ARGS='-w 4';
-#   for test TESTS=tests/unit PYTEST_ARGS='-k name -x' PYTHON_ARGS='-X dev'
+#   for test TESTS=tests/unit PYTEST_ARGS='-k name -x' PYTHON_ARGS='-X dev' JOBS=0
 # Nothing here needs root, and nothing outside .venv, .tox and build is written.
 
 SHELL := /bin/sh
@@ -35,6 +35,9 @@ KIND := $(if $(filter 1,$(CYSERVE_NO_EXTENSIONS)),pure,compiled)
 MADE := $(VENV)/.made-$(VERSION)
 INSTALLED := $(VENV)/.installed-$(KIND)
 TEST_NEEDS := $(VENV)/.test-needs
+# gunicorn, which the compat tests compare with, in an environment of its own.
+ORACLE := $(VENV)/oracle
+ORACLE_MADE := $(ORACLE)/.made
 TOX := $(VENV)/.tox
 # Directories are here too: their time changes when a file in them is removed.
 SOURCES := setup.py pyproject.toml README.md LICENSE \
@@ -61,6 +64,14 @@ $(TEST_NEEDS): $(MADE) pyproject.toml
 	@$(PIP) install --group test
 	@touch $@
 
+$(ORACLE_MADE): $(MADE) pyproject.toml
+	@echo "make: installing gunicorn to compare with"
+	@rm -rf $(ORACLE)
+	@$(BIN)/python -m venv $(ORACLE)
+	@$(ORACLE)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
+	@$(ORACLE)/bin/python -m pip --quiet --disable-pip-version-check install --group oracle
+	@touch $@
+
 $(TOX): $(MADE) pyproject.toml
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --group dev
@@ -74,16 +85,19 @@ serve: $(INSTALLED)
 
 # The tests run from an empty directory: beside cyserve/ the tree would shadow the wheel.
 TESTS ?= tests
-PYTEST = mkdir -p build/run && cd build/run && env -u PYTHONPATH CYSERVE_TEST_INSTALLED=1 $(1) \
+# Tests mostly wait for servers: more at once than there are processors.
+JOBS ?= 4
+PYTEST = mkdir -p build/run && cd build/run && env -u PYTHONPATH CYSERVE_TEST_INSTALLED=1 \
+    CYSERVE_TEST_ORACLE=$(CURDIR)/$(ORACLE)/bin $(1) \
     $(CURDIR)/$(BIN)/python $(PYTHON_ARGS) $(CURDIR)/$(BIN)/pytest -c $(CURDIR)/pyproject.toml \
-    $(addprefix $(CURDIR)/,$(TESTS)) $(PYTEST_ARGS)
+    -n $(JOBS) --dist loadfile $(addprefix $(CURDIR)/,$(TESTS)) $(PYTEST_ARGS)
 
 test: test-compiled test-pure
 
-test-compiled: $(INSTALLED) $(TEST_NEEDS)
+test-compiled: $(INSTALLED) $(TEST_NEEDS) $(ORACLE_MADE)
 	@$(call PYTEST,CYSERVE_REQUIRE_EXTENSIONS=1)
 
-test-pure: $(INSTALLED) $(TEST_NEEDS)
+test-pure: $(INSTALLED) $(TEST_NEEDS) $(ORACLE_MADE)
 	@$(call PYTEST,CYSERVE_NO_EXTENSIONS=1)
 
 lint: $(TOX)
