@@ -39,9 +39,7 @@ class Field(NamedTuple):
 FIELDS = {
     "time": Field("stamp[1] + thousandths[int((now - second) * 1000)]", raw=True),
     "remote_addr": Field("get('REMOTE_ADDR') or None", "h"),
-    "remote_user": Field(
-        "basic_user(environ) if 'HTTP_AUTHORIZATION' in environ else None", "u"
-    ),
+    "remote_user": Field("basic_user(environ) if 'HTTP_AUTHORIZATION' in environ else None", "u"),
     # "-" is what stands there for a request that was refused before its line could be read.
     "method": Field("None if (v := get('REQUEST_METHOD')) == '-' else v", "m"),
     "target": Field("None if (v := get('RAW_URI')) == '-' else v", "r"),

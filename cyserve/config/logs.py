@@ -7,11 +7,7 @@ import sys
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
-from cyserve.config.validators import (
-    validate_access_log_format,
-    validate_class,
-    validate_dict,
-)
+from cyserve.config.validators import validate_access_log_format, validate_class, validate_dict
 
 __all__ = (
     "AccessLog",
