@@ -73,12 +73,6 @@ def test_good_command_line(cli, args):
     [
         ([], 1, "No application module specified."),
         (["--nope", "shop"], 2, "unrecognized arguments: --nope"),
-        pytest.param(
-            ["--dirty-app", "x", "shop"],
-            2,
-            "Error: --dirty-app: this version of cyserve does not have it (see",
-            marks=differs("has it"),
-        ),
         (["-w", "x", "shop"], 2, "argument -w/--workers: invalid int value: 'x'"),
         (["-w"], 2, "argument -w/--workers: expected one argument"),
         (["-w", "-1", "shop"], 1, "-1"),
@@ -106,6 +100,7 @@ def test_bad_command_line(cli, args, code, message):
     [
         (["-k", "nosuch"], "worker_class = 'nosuch': cyserve has no worker class of this name"),
         (["-k", "asgi"], "worker_class = 'asgi': this version of cyserve does not have"),
+        (["--protocol", "uwsgi"], "command line: protocol = 'uwsgi': this version of cyserve does"),
         (["-b", "h:x"], "bind = 'h:x': 'x' is not a valid port number."),
         (["-b", "/run/x"], "write unix:/run/x for a unix socket"),
         (["-e", "COLOR"], "environment setting 'COLOR' invalid"),
@@ -133,7 +128,7 @@ def test_bad_environment(cli, env, code, message):
     assert done.returncode == code
     assert message in done.stderr
     if not is_oracle():
-        assert re.fullmatch(rf"Error: [^\n]*{next(iter(env))}[^\n]+\n", done.stderr)
+        assert re.fullmatch(rf"Error: [^\n]*\b{next(iter(env))}[^\n]+\n", done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +173,11 @@ def test_failing_config_file(cli):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("workers = 'x'", "own.py: workers = 'x': allowed is a whole number, 0 or more"),
-        ("dirty_apps = 'x'", "own.py: dirty_apps: this version of cyserve does not have it"),
+        (
+            "workers = 'x'",
+            "config file own.py: workers = 'x': allowed is a whole number, 0 or more",
+        ),
+        ("http_protocols = 'h2'", "own.py: http_protocols = ['h2']: this version of cyserve does"),
         ("def on_exit(): ...", "allowed is a function with 1 positional parameters, this has 0"),
     ],
 )
@@ -188,13 +186,14 @@ def test_bad_value_in_a_config_file(cli, text, message):
     done = cli("--check-config", "-c", "own.py", "shop", files={"own.py": text})
     assert done.returncode == 1
     assert message in done.stderr
-    assert re.fullmatch(r"Error: own\.py: [^\n]+\n", done.stderr)
+    assert re.fullmatch(r"Error: config file own\.py: [^\n]+\n", done.stderr)
 
 
 def test_print_config(cli):
     done = cli("--print-config", "-w", "3", "-b", "127.0.0.1:1", "-m", "022", "shop")
     assert (done.returncode, done.stderr) == (0, "")
-    lines = dict(re.fullmatch(r"(\w+) +=(.*)", line).groups() for line in done.stdout.splitlines())
+    printed = re.sub(r"  # .*$", "", done.stdout, flags=re.MULTILINE)
+    lines = dict(re.fullmatch(r"(\w+) +=(.*)", line).groups() for line in printed.splitlines())
     assert list(lines) == sorted(lines)
     assert lines["workers"] == " 3"
     assert lines["bind"] == " ['127.0.0.1:1']"
@@ -203,6 +202,28 @@ def test_print_config(cli):
     assert lines["pre_fork"] == " <Prefork.pre_fork()>"
     assert lines["default_proc_name"] == " shop"
     assert cli("--print-config", "no_such_module").returncode == 1
+
+
+@differs("does not say where a value came from")
+def test_print_config_says_where_each_value_came_from(cli):
+    done = cli(
+        *("--print-config", "-c", "own.py", "--backlog", "5", "shop"),
+        GUNICORN_CMD_ARGS="--timeout 7 --backlog 4",
+        WEB_CONCURRENCY="2",
+        files={"own.py": "timeout = 6\nthreads = 3\n"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = dict(re.findall(r"^(\w+) += .*?  # (.*)$", done.stdout, re.MULTILINE))
+    expected = {
+        "backlog": "command line",
+        "config": "command line",
+        "default_proc_name": "command line",
+        "print_config": "command line",
+        "threads": "config file own.py",
+        "timeout": "$GUNICORN_CMD_ARGS",
+        "workers": "environment variable WEB_CONCURRENCY",
+    }
+    assert {name: source for name, source in said.items() if source != "default"} == expected
 
 
 def test_help(cli):
