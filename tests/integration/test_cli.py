@@ -77,7 +77,7 @@ def test_good_command_line(cli, args):
             ["--dirty-app", "x", "shop"],
             2,
             "Error: --dirty-app: this version of cyserve does not have it (see",
-            marks=differs("has it"),
+            marks=differs("later-features"),
         ),
         (["-w", "x", "shop"], 2, "argument -w/--workers: invalid int value: 'x'"),
         (["-w"], 2, "argument -w/--workers: expected one argument"),
@@ -111,7 +111,7 @@ def test_bad_command_line(cli, args, code, message):
         (["-e", "COLOR"], "environment setting 'COLOR' invalid"),
     ],
 )
-@differs("finds this only when it serves")
+@differs("checked-early")
 @pytest.mark.parametrize("check", [["--check-config"], []], ids=["check", "serve"])
 def test_bad_setting_is_found_before_anything_starts(cli, args, message, check):
     done = cli(*check, *args, "shop")
@@ -160,7 +160,7 @@ def test_application_that_cannot_be_loaded(cli, name, message):
         assert ("Traceback" in done.stderr) is name.endswith("failing()")
 
 
-@differs("checks without raw_env and pythonpath")
+@differs("check-as-worker")
 def test_check_loads_the_application_as_a_worker_would(cli):
     done = cli("--check-config", "-e", "COLOR=red", "--pythonpath", "lib", "needs_color")
     assert (done.returncode, done.stderr) == (0, "")
@@ -183,7 +183,7 @@ def test_failing_config_file(cli):
         ("def on_exit(): ...", "allowed is a function with 1 positional parameters, this has 0"),
     ],
 )
-@differs("says it in other words")
+@differs("error-words")
 def test_bad_value_in_a_config_file(cli, text, message):
     done = cli("--check-config", "-c", "own.py", "shop", files={"own.py": text})
     assert done.returncode == 1
@@ -215,7 +215,7 @@ def test_help(cli):
         assert flag in done.stdout
 
 
-@differs("names no kernel")
+@differs("kernels")
 @pytest.mark.parametrize("flag", ["-v", "--version"])
 def test_version_says_which_kernel_runs(cli, kernel, flag):
     forced = {"pure": ("1", "0"), "compiled": ("0", "1"), None: (None, None)}[kernel]
@@ -224,7 +224,7 @@ def test_version_says_which_kernel_runs(cli, kernel, flag):
     assert re.fullmatch(rf"cyserve \(version [\d.]+, {kernel}\)\n", done.stdout)
 
 
-@differs("has no such switches")
+@differs("kernels")
 @pytest.mark.parametrize(
     ("args", "env", "message"),
     [
@@ -242,7 +242,7 @@ def test_kernel_that_cannot_be_had(cli, args, env, message):
     assert re.fullmatch(r"Error: [^\n]+\n", done.stderr)
 
 
-@differs("is called otherwise")
+@differs("own-name")
 def test_other_ways_to_start_it(cli):
     for module in ("cyserve", "cyserve.app.wsgiapp"):
         done = cli("--version", command=[sys.executable, "-m", module])
@@ -263,13 +263,13 @@ def test_settings_of_all_sources_reach_the_server(start_server):
     assert server.stop(SIGTERM) == 0
 
 
-@differs("needs it")
+@differs("worker-tmp-dir")
 def test_worker_tmp_dir_is_noted_as_not_needed(start_server):
     server = start_server("shop", "--worker-tmp-dir", "/no/such/dir", files={"shop.py": APP})
     assert "Note: worker_tmp_dir is not needed" in server.log_text()
 
 
-@differs("stops")
+@differs("reload-broken")
 def test_reload_with_a_bad_config_file_keeps_serving(start_server):
     server = start_server("shop", config="workers = 1", files={"shop.py": APP})
     server.write_config("workers = 'x'")

@@ -16,7 +16,10 @@ DEFAULTS = {
     "default_proc_name": "cyserve",
     "logger_class": "cyserve.glogging.Logger",
 }
-EXTRA_FLAGS = {"limit_request_field_size": ("--limit-request-field-size",)}
+EXTRA_FLAGS = {
+    "access_log_format": ("--access-log-format",),
+    "limit_request_field_size": ("--limit-request-field-size",),
+}
 NEW = {
     "boot_timeout": 0,
     "client_body_buffer_size": 65536,
