@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TextIO
 
-from cyserve import access_log
+from cyserve import access_json, access_log
 from cyserve.log_state import LoggingState, loggers
 from cyserve.log_targets import (
     SYSLOG_FACILITIES,
@@ -189,7 +189,7 @@ class Logger:
         after = {*self.error_log.handlers, *self.access_log.handlers}
         self._configured = [*(after - before)]
         self._access_log_enabled = self._compute_access_log_enabled()
-        self._line = access_log.compile_format(f"{cfg.access_log_format}\n")
+        self._line = _compile(cfg.access_log_format)
         if cfg.capture_output and cfg.errorlog not in {None, "-"}:
             self._capture_output(cfg.errorlog)
 
@@ -289,13 +289,17 @@ class Logger:
 
     def _arm(self) -> None:
         """Let access lines skip the logging package if no part of this class is overridden."""
-        cls = type(self)
-        if self._line is not None and all(
-            getattr(cls, name) is stock and name not in vars(self) for name, stock in _STOCK.items()
-        ):
+        if self._line is not None and self._is_stock():
             self._direct.arm()
         else:
             self._direct.disarm()
+
+    def _is_stock(self) -> bool:
+        """Whether nothing is overridden that decides the text of an access line."""
+        cls = type(self)
+        return all(
+            getattr(cls, name) is stock and name not in vars(self) for name, stock in _STOCK.items()
+        )
 
     # -- the error log --
 
@@ -355,12 +359,27 @@ class Logger:
         if not self.access_log_enabled:
             return
         try:
-            atoms = self.atoms(resp, req, environ, request_time)
-            self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
+            if access_json.is_json(self.cfg.access_log_format):
+                self.access_log.info(self._json(resp, req, environ, request_time))
+            else:
+                atoms = self.atoms(resp, req, environ, request_time)
+                self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
         except Exception:
             self.error(traceback.format_exc())
         if line is not None and not self._direct.settled():
             self._arm()
+
+    def _json(
+        self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
+    ) -> str:
+        """The access line as JSON; a subclass with atoms of its own is asked for them."""
+        template, arguments = self.cfg.access_log_format, (resp, req, environ, request_time)
+        if self._is_stock():
+            return access_json.compile_json(template)(*arguments)
+        atoms: Mapping[str, Any] = self.atoms(*arguments)
+        if self.atoms_wrapper_class is not SafeAtoms:
+            atoms = self.atoms_wrapper_class(atoms)
+        return access_json.json_from_atoms(template, atoms, *arguments)
 
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
@@ -450,6 +469,13 @@ class Logger:
 
 # What decides the text of an access line; overriding any of it turns the short way off.
 _STOCK = {name: vars(Logger)[name] for name in ("_get_user", "atoms", "atoms_wrapper_class", "now")}
+
+
+def _compile(template: str | None) -> access_log.Line | None:
+    """The function that makes the access line of a format, with its line end, if there is one."""
+    if access_json.is_json(template):
+        return access_json.compile_json(str(template), "\n")
+    return access_log.compile_format(f"{template}\n")
 
 
 def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatter) -> None:

@@ -13,12 +13,13 @@ import os
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
+from cyserve import gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.core import APPLICATION
@@ -47,7 +48,7 @@ class BaseApplication:
     """
 
     cfg: Config
-    warnings: list[str] = []  # about the settings, from the last time that they were read
+    warnings: Sequence[str] = ()  # about the settings, from the last time that they were read
     _config_module = CONFIG_MODULE  # name of the module that the settings were imported from
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
@@ -67,11 +68,14 @@ class BaseApplication:
             print(f"Warning: {text}", file=sys.stderr)
 
     def _load_all(self) -> None:
-        self.warnings = []
+        self.warnings = ()
         self.load_default_config()
         self.load_config()
         self.cfg.validate()
         self._select_kernel()
+
+    def _warn(self, text: str) -> None:
+        self.warnings = [*self.warnings, text]
 
     def _select_kernel(self) -> None:
         """Choose the compiled kernel or its twin, as the setting http_parser says."""
@@ -221,7 +225,7 @@ class Application(BaseApplication):
             if name in self.cfg.settings:
                 self._apply(source, name, value)
         for name, meant in misspelt(names, self.cfg.settings).items():
-            self.warnings.append(f"{source}: there is no setting {name!r}; did you mean {meant!r}?")
+            self._warn(f"{source}: there is no setting {name!r}; did you mean {meant!r}?")
         return names
 
     def load_config_from_file(self, filename: str) -> dict[str, Any]:
@@ -232,15 +236,19 @@ class Application(BaseApplication):
         """Combine all sources, enter the directory and check the whole."""
         parser = self.cfg.parser()
         args = parser.parse_args()
+        env_args = self.cfg.parse_args_from_env()
+        if args.gunicorn_alias is None and env_args.gunicorn_alias is None:
+            gunicorn_alias.install()  # before anybody's code runs
         for name, value in (self.init(parser, args, args.args) or {}).items():
             self._apply(APPLICATION, name.lower(), value)
         self.chdir()  # to the launch directory, where relative paths begin, on a reload too
-        env_args = self.cfg.parse_args_from_env()
         location = args.config or env_args.config or get_default_config_file()
         if location:
             self.load_config_from_file(location)
         self._apply_args(f"${self.cfg.args_variable}", env_args)
         self._apply_args("command line", args)
+        if not self.cfg.gunicorn_alias:
+            gunicorn_alias.uninstall()
         self.chdir()
 
     def _apply_args(self, source: str, args: Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cyserve.address import parse_address
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
-from cyserve.config.validators import validate_class, validate_dict
+from cyserve.config.validators import validate_access_log_format, validate_class, validate_dict
 
 if TYPE_CHECKING:
     from cyserve.config.core import Config
@@ -72,7 +72,8 @@ class DisableRedirectAccessToSyslog(Flag):
 class AccessLogFormat(Text):
     name = "access_log_format"
     section = SECTION
-    cli = ("--access-logformat",)
+    cli = ("--access-logformat", "--access-log-format")
+    validator = validate_access_log_format
     default = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
     desc = """\
         What a line of the access log looks like.
@@ -94,6 +95,12 @@ class AccessLogFormat(Text):
         {name}o      response header
         {name}e      environ variable
         ===========  ==================================================
+
+        "json" writes a JSON object per line instead, with the fields time (UTC), remote_addr,
+        remote_user, method, target, protocol, status, bytes_sent, duration (seconds), referer,
+        user_agent and pid. "json:FIELD,FIELD" chooses: there are also path, query, scheme, host,
+        {name}i, {name}o and {name}e, and KEY=FIELD writes a field under another key. Numbers are
+        numbers, what is absent is null, and no client can break out of its value.
         """
 
 

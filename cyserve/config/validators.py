@@ -18,6 +18,7 @@ from cyserve.paths import launch_directory
 
 __all__ = (
     "auto_int",
+    "validate_access_log_format",
     "validate_bool",
     "validate_callable",
     "validate_chdir",
@@ -103,6 +104,16 @@ def validate_string(val: Any) -> str | None:
     if not isinstance(val, str):
         raise TypeError("allowed is a string")
     return val.strip()
+
+
+def validate_access_log_format(val: Any) -> str | None:
+    """A %-format, `json`, or `json:` and a list of fields that exist."""
+    text = validate_string(val)
+    if text is not None and text.startswith("json:"):
+        from cyserve.access_json import parse  # noqa: PLC0415 - rarely needed
+
+        parse(text)
+    return text
 
 
 def validate_choice(*choices: str) -> Callable[[Any], str]:

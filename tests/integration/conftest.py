@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,48 +20,23 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # harness and http_client are no package
 
 import harness
-from harness import Server
+from harness import Server, StartServer
 from worker_kinds import KEEPING, WORKERS, allow_descriptors
 
-StartServer = Callable[..., Server]
-
 DESCRIPTORS = 4000  # for tests with many clients at once
-
-
-def _starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
-    started: list[Server] = []
-
-    def start(
-        app: str | None = "plain:app",
-        *args: str,
-        workers: int = 1,
-        wait: bool = True,
-        **options: Any,
-    ) -> Server:
-        """Boots a server with `workers` workers; see harness.Server for the options.
-
-        wait=False returns at once (for servers that are expected to fail).
-        """
-        server = Server(make_directory(), app, "-w", str(workers), *args, **options).start()
-        started.append(server)
-        return server.wait_ready(workers) if wait else server
-
-    yield start
-    for server in started:
-        server.destroy()
 
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """Starts servers that live as long as the test, each in its own directory."""
     numbers = iter(range(100))
-    yield from _starter(lambda: tmp_path / f"s{next(numbers)}")
+    yield from harness.starter(lambda: tmp_path / f"s{next(numbers)}")
 
 
 @pytest.fixture(scope="module")
 def start_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
     """Starts servers that live as long as the test module."""
-    yield from _starter(lambda: tmp_path_factory.mktemp("server"))
+    yield from harness.starter(lambda: tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture(scope="module", params=harness.kernels() or ["default"])
@@ -132,10 +107,4 @@ def everybody_may_enter(tmp_path: Path) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    report = yield
-    if report.failed:
-        given = list(getattr(item, "funcargs", {}).values())
-        for server in harness.LIVE:
-            if server in given or server.directory.parent in given:  # its own, not the module's
-                report.sections.append((f"server {server.pid}", server.evidence()))
-    return report
+    return harness.evidence_of(getattr(item, "funcargs", {}).values(), (yield))

@@ -3,49 +3,56 @@
 A `Server` is one master process with its workers, started in a directory of its own. Everything is
 waited for by an event (a log line, a ready mark, an exit), never by sleeping a guessed time, and
 every process that descends from it is ended in `destroy`, also orphans and daemons.
-What is under test is CYSERVE_TEST_COMMAND (default: `python -m cyserve` of this interpreter).
+What is started is a `Program` (programs.py).
 Linux only: processes are found in /proc. No test lives here, and no fixture (conftest.py).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any, TypeVar
 
-import pytest
 from http_client import Address, Client, Response, request
+from programs import APPS as APPS
+from programs import Program as Program
+from programs import command_under_test as command_under_test
+from programs import differs as differs
+from programs import is_oracle as is_oracle
+from programs import kernels as kernels
+from programs import missing as missing
+from programs import server_environment as server_environment
+from programs import under_test as under_test
 
 TIMEOUT = 30.0  # seconds that any wait may take; only a broken server gets near it
-APPS = Path(__file__).parent / "apps"
 LIVE: list[Server] = []  # for the report of a failing test
 
 T = TypeVar("T")
 
-# Marks each worker when it has booted and begins to serve; appended to every config file.
+# Marks each worker when it has booted and has shown life: now it serves. In every config file.
 _READY_HOOK = """
 _inner_post_worker_init = globals().get("post_worker_init")
 def post_worker_init(worker):
     if _inner_post_worker_init is not None:
         _inner_post_worker_init(worker)
-    serve = worker.run   # called once the worker counts as booted
-    def run():
-        import os
-        fd = os.open({path!r}, os.O_WRONLY | os.O_APPEND)
-        os.write(fd, b"%d\\n" % os.getpid())
-        os.close(fd)
-        serve()
-    worker.run = run
+    show_life, marked = worker.notify, []
+    def notify():
+        show_life()
+        if worker.booted and not marked:
+            import os
+            marked.append(True)
+            fd = os.open({path!r}, os.O_WRONLY | os.O_APPEND)
+            os.write(fd, b"%d\\n" % os.getpid())
+            os.close(fd)
+    worker.notify = notify
 """
 
 
@@ -55,14 +62,6 @@ def require_program(name: str) -> str:
     if path is None:
         missing(f"program {name!r} is not installed")
     return path
-
-
-def missing(reason: str) -> Any:
-    """Skips the test and prints why; with CYSERVE_TEST_NO_SKIP=1 it fails instead."""
-    if os.environ.get("CYSERVE_TEST_NO_SKIP") == "1":
-        pytest.fail(f"CYSERVE_TEST_NO_SKIP=1, but {reason}")
-    print(f"skipped: {reason}")
-    pytest.skip(reason)
 
 
 def wait_for(condition: Callable[[], T], what: str, timeout: float = TIMEOUT) -> T:
@@ -112,71 +111,6 @@ def is_running(pid: int) -> bool:
     return processes().get(pid, ("Z", 0, 0))[0] not in "ZX"
 
 
-def command_under_test() -> list[str]:
-    """The command line under test."""
-    given = shlex.split(os.environ.get("CYSERVE_TEST_COMMAND", ""))
-    return given or [sys.executable, "-m", "cyserve"]
-
-
-def is_oracle() -> bool:
-    """True when another program than cyserve is under test (to debug the tests themselves)."""
-    return any(Path(word).name == "gunicorn" for word in command_under_test())
-
-
-def differs(what_gunicorn_does: str) -> pytest.MarkDecorator:
-    """Marks a test of a deliberate difference from gunicorn: not run against gunicorn."""
-    return pytest.mark.skipif(is_oracle(), reason=f"gunicorn {what_gunicorn_does}")
-
-
-def kernels() -> list[str]:
-    """The kernels to test: "compiled" where it is built and not forbidden, and "pure"."""
-    if is_oracle():
-        return []
-    spec = importlib.util.find_spec("cyserve")
-    package = Path(spec.origin).parent if spec and spec.origin else Path("/nonexistent")
-    found = []
-    if any(package.glob("_parser.*.so")) and os.environ.get("CYSERVE_NO_EXTENSIONS") != "1":
-        found.append("compiled")
-    if os.environ.get("CYSERVE_REQUIRE_EXTENSIONS") != "1":
-        found.append("pure")
-    return found
-
-
-# Variables of the tester that would change what a server does.
-_MEANINGFUL = {
-    "GUNICORN_CMD_ARGS",
-    "CYSERVE_CMD_ARGS",
-    "WEB_CONCURRENCY",
-    "PORT",
-    "SENDFILE",
-    "SCRIPT_NAME",
-    "FORWARDED_ALLOW_IPS",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "NOTIFY_SOCKET",
-}
-
-
-def server_environment(extra: Mapping[str, str | None], kernel: str | None) -> dict[str, str]:
-    """os.environ without what would change a server's behaviour, plus `extra` (None removes)."""
-    env = {key: value for key, value in os.environ.items() if key not in _MEANINGFUL}
-    path = [str(APPS)]
-    spec = importlib.util.find_spec("cyserve")
-    if spec is not None and spec.origin is not None and not is_oracle():
-        path.append(str(Path(spec.origin).parent.parent))  # the very package that the tests import
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    env["PYTHONPATH"] = os.pathsep.join([*path, *(os.path.abspath(p) for p in given if p)])
-    if kernel is not None:
-        env["CYSERVE_NO_EXTENSIONS"] = "1" if kernel == "pure" else "0"
-        env["CYSERVE_REQUIRE_EXTENSIONS"] = "1" if kernel == "compiled" else "0"
-    for key, value in extra.items():
-        if value is None:
-            env.pop(key, None)
-        else:
-            env[key] = value
-    return env
-
-
 class Server:
     """One server in its directory. `start()` boots it; see `conftest.start_server`.
 
@@ -197,15 +131,18 @@ class Server:
         prefix: Iterable[str] = (),
         pass_fds: Iterable[int] = (),
         errorlog: str | None = None,
+        program: Program | None = None,
     ) -> None:
         """app: APP_MODULE (modules of apps/ and `files` are importable), args: further arguments.
 
         bind: one or several addresses, None for no -b; config: text of the config file;
         files: name -> text, put into the directory; prefix: words before the command (strace ...);
-        errorlog: a file in the directory, passed as --error-logfile and read by log_text().
+        errorlog: a file in the directory, passed as --error-logfile and read by log_text();
+        program: what to start (default: the one under test).
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self.program = program or under_test()
         self.config_path = directory / "server.conf.py"
         self.log_path = directory / "server.log"
         self.errorlog_path = directory / errorlog if errorlog else None
@@ -217,19 +154,25 @@ class Server:
             (directory / name).write_text(text)
         self.write_config(config)
         binds = [bind] if isinstance(bind, str) else list(bind or ())
-        self.command = [*prefix, *command_under_test(), "-c", str(self.config_path)]
+        self.command = [*prefix, *self.program.command, "-c", str(self.config_path)]
         for one in binds:
             self.command += ["-b", one]
         if self.errorlog_path:
             self.command += ["--error-logfile", str(self.errorlog_path)]
         self.command += [*args, *([app] if app else [])]
-        self._env = server_environment(env or {}, kernel)
+        self._env = server_environment(env or {}, kernel, self.program)
         self._pass_fds = tuple(pass_fds)
         self.addresses: list[Address] = []
 
     def write_config(self, text: str) -> None:
-        """(Re)writes the config file; the mark of ready workers is added to it."""
-        self.config_path.write_text(text + "\n" + _READY_HOOK.format(path=str(self._ready_path)))
+        """(Re)writes the config file; the mark of ready workers is added to it.
+
+        All gunicorns of a user would share one control socket, so that is off unless asked for.
+        """
+        first = "control_socket_disable = True\n" if self.program.is_oracle else ""
+        self.config_path.write_text(
+            first + text + "\n" + _READY_HOOK.format(path=str(self._ready_path))
+        )
 
     def start(self) -> Server:
         """Starts the process and returns at once."""
@@ -415,3 +358,40 @@ class Server:
                 *lines[-150:],
             ]
         )
+
+
+StartServer = Callable[..., Server]
+
+
+def starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
+    """The body of a fixture that starts servers, each in a directory of its own, and ends them."""
+    started: list[Server] = []
+
+    def start(
+        app: str | None = "plain:app",
+        *args: str,
+        workers: int = 1,
+        wait: bool = True,
+        **options: Any,
+    ) -> Server:
+        """Boots a server with `workers` workers; see Server for the options.
+
+        wait=False returns at once (for servers that are expected to fail).
+        """
+        server = Server(make_directory(), app, "-w", str(workers), *args, **options).start()
+        started.append(server)
+        return server.wait_ready(workers) if wait else server
+
+    yield start
+    for server in started:
+        server.destroy()
+
+
+def evidence_of(given: Iterable[Any], report: Any) -> Any:
+    """Adds to the report of a failed test what the servers show that it was given."""
+    if report.failed:
+        values = list(given)
+        for server in LIVE:
+            if server in values or server.directory.parent in values:  # its own, not the module's
+                report.sections.append((f"server {server.pid}", server.evidence()))
+    return report

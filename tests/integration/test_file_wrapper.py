@@ -77,7 +77,7 @@ def test_without_sendfile(start_server, big_file):
     assert response.body == CONTENT[5:]
 
 
-@differs("logs 0 bytes")
+@differs("sendfile-size")
 def test_the_access_log_counts_the_bytes(start_server, big_file):
     server = start_server(
         "requests_app:app", "--access-logfile", "-", "--access-logformat", "%(B)s."

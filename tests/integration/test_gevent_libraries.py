@@ -128,7 +128,7 @@ def test_gevents_own_server_speaks_tls(start_server, tmp_path):
     assert environ["wsgi.url_scheme"] == "'https'"
 
 
-@differs("waits for idle connections until graceful_timeout is over")
+@differs("gevent-idle-stop")
 def test_gevents_own_server_stops_when_nothing_runs(start_server):
     server = start_server("gevent_app:app", "-k", "gevent_pywsgi", "--graceful-timeout", "1000")
     with server.connect() as idle, server.connect() as client:

@@ -42,7 +42,7 @@ def test_a_preloaded_application_is_imported_before(start_server):
     assert "WARNING" not in server.log_text()  # `import ssl` alone does no harm
 
 
-@differs("lets gevent print a warning")
+@differs("gevent-preload")
 def test_a_preloaded_application_that_took_names_out_of_ssl_is_warned_of(start_server):
     files = {"early.py": "from ssl import SSLContext\nfrom gevent_app import app\n"}
     server = start_server("early:app", *GEVENT, "--preload", files=files)
@@ -173,7 +173,7 @@ class Visitor(threading.Thread):
             self.client.sock.close()
 
 
-@differs("waits for idle connections until graceful_timeout is over")
+@differs("gevent-idle-stop")
 def test_term_under_load_loses_nothing(start_server):
     server = start_server("gevent_app:app", *GEVENT, workers=2)
     with ExitStack() as stack:
@@ -203,7 +203,7 @@ def test_requests_that_outlast_graceful_timeout_are_given_up(start_server):
         assert server.stop() == 0
 
 
-@differs("waits for idle connections until graceful_timeout is over")
+@differs("gevent-idle-stop")
 def test_idle_connections_do_not_hold_up_the_end(start_server):
     server = start_server("gevent_app:app", *GEVENT, "--graceful-timeout", "1000")
     with server.connect() as silent, server.connect() as idle:
@@ -270,7 +270,7 @@ def impatient(start_server):
     return start_server("gevent_app:app", *GEVENT, "--request-timeout", "1")
 
 
-@differs("has no such setting")
+@differs("own-settings")
 @pytest.mark.parametrize("target", ["/wait", "/meet?2", "/meet-time?2"])
 def test_a_request_that_takes_too_long_is_ended_and_nothing_else_is(impatient, target):
     [worker] = impatient.worker_pids()
@@ -288,7 +288,7 @@ def test_a_request_that_takes_too_long_is_ended_and_nothing_else_is(impatient, t
     assert impatient.worker_pids() == [worker]
 
 
-@differs("has no such setting")
+@differs("own-settings")
 def test_a_body_that_does_not_come_is_waited_for_no_longer(impatient):
     raw = request_bytes("/echo", "POST", body=b"x" * 300_000)
     with impatient.connect().send(raw[:200_000]) as client:
@@ -296,7 +296,7 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer(impatient):
     assert impatient.request("/").body == b"ok"
 
 
-@differs("has no such setting")
+@differs("own-settings")
 def test_a_request_that_ends_in_time_is_left_alone(impatient):
     with impatient.connect() as client:
         for _ in range(20):

@@ -34,7 +34,7 @@ def test_a_sync_worker_answers_the_first_of_two_pipelined_requests_and_closes(ht
         assert client.read_to_eof() == b""
 
 
-@differs("waits 2 s for each client that has not closed yet")
+@differs("closing-waits")
 def test_answers_go_to_the_clients_that_asked(http_server):
     clients = [http_server.connect() for _ in range(20)]
     for number, client in enumerate(clients):

@@ -8,7 +8,7 @@ import re
 import signal
 
 import pytest
-from harness import wait_for
+from harness import differs, wait_for
 from http_client import chunked, request_bytes
 from worker_kinds import WORKERS
 
@@ -121,6 +121,7 @@ def test_who_is_too_slow(limited):
     assert all(line.endswith("ip=127.0.0.1: Request Timeout") for line in warnings)
 
 
+@differs("stop-503")
 def test_what_a_stopping_worker_cannot_wait_for(start_kind):
     server = start_kind(
         "--access-logfile=access",

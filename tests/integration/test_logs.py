@@ -1,9 +1,10 @@
 """Error log and access log: targets, formats, and reopening after a rotation."""
 
+import json
 import re
 from signal import SIGUSR1
 
-from harness import free_port, wait_for
+from harness import differs, free_port, wait_for
 from http_client import Client, request_bytes
 
 DEFAULT_LINE = re.compile(
@@ -269,3 +270,39 @@ def test_a_bad_request_is_a_line_in_each_log(start_server):
     with server.connect() as client:  # no line for a client that says nothing
         client.finish_sending()
         assert client.read_to_eof() == b""
+
+
+@differs("access-json")
+def test_json_whatever_the_client_sends(start_server, tmp_path):
+    access = tmp_path / "access.json"
+    server = start_server(
+        "requests_app:app",
+        f"--access-logfile={access}",
+        "--access-log-format=json",
+        errorlog="error.log",
+    )
+    agent = '"}\\\t\xc3\xa9\x85\xa0'
+    server.request("/ok?a=b", headers=[("User-Agent", agent), ("Referer", '{"status": 500}')])
+    with Client(server.address) as client:
+        client.send(b"\xff\x00\r\n\r\n")  # no request at all
+        client.read_response()
+    sent, refused = [json.loads(line) for line in lines_of(access, 2)]
+    assert sent["user_agent"].encode("latin-1") == agent.encode("latin-1")
+    assert sent["referer"] == '{"status": 500}'
+    assert (sent["method"], sent["target"], sent["protocol"]) == ("GET", "/ok?a=b", "HTTP/1.1")
+    assert (sent["status"], sent["bytes_sent"], sent["remote_user"]) == (200, 2, None)
+    assert 0 <= sent["duration"] < 60
+    assert [sent["pid"]] == server.worker_pids()
+    assert refused["status"] == 400
+    assert refused["method"] is refused["target"] is refused["user_agent"] is None
+
+
+def test_a_json_field_that_does_not_exist(start_server):
+    server = start_server("plain:app", "--access-log-format=json:stauts", wait=False)
+    assert server.wait_exit() == 1
+    assert re.search(
+        r"^Error: .*access_log_format = 'json:stauts': 'stauts' is no field; allowed are time, ",
+        server.log_text(),
+        re.M,
+    )
+    assert "Traceback" not in server.log_text()

@@ -90,7 +90,7 @@ def test_an_application_that_does_not_load(start_server, workers, code, app, sta
 
 
 @pytest.mark.parametrize("code", ["import os; os._exit(7)", "raise SystemExit(0)"])
-@differs("forks as fast as it can")
+@differs("boot-storm")
 def test_workers_that_die_at_birth_are_not_forked_in_a_storm(start_server, code):
     server = start_server("bad:app", files={"bad.py": code}, workers=2, wait=False)
     server.wait_log(r"A worker died while it started; next try in 2 s\.")
@@ -100,6 +100,7 @@ def test_workers_that_die_at_birth_are_not_forked_in_a_storm(start_server, code)
     assert request(server.address).status == 200
 
 
+@differs("late-exit-3-4")
 def test_an_exit_code_in_a_request_does_not_stop_the_server(start_server):
     code = """
 import os
@@ -144,7 +145,7 @@ def test_a_busy_address(start_server):
         (["--log-config", "no.ini"], "Error: logconfig = 'no.ini': there is no such file"),
     ],
 )
-@differs("prints tracebacks for some")
+@differs("boot-errors")
 def test_what_cannot_be_opened_is_named_in_one_line(start_server, args, line):
     server = start_server("plain:app", *args, bind=None, wait=False)
     assert server.wait_exit() == 1
@@ -152,7 +153,7 @@ def test_what_cannot_be_opened_is_named_in_one_line(start_server, args, line):
     assert said.startswith(line)
 
 
-@differs("logs the traceback of its own importing")
+@differs("boot-errors")
 def test_a_module_that_is_not_there_needs_no_traceback(start_server):
     server = start_server("no_such:app", wait=False)
     assert server.wait_exit() == 3

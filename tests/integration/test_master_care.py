@@ -110,7 +110,7 @@ def test_a_slow_boot_is_not_a_silent_worker(start_server):
     assert "WORKER TIMEOUT" not in server.log_text()
 
 
-@differs("has no boot_timeout")
+@differs("own-settings")
 def test_boot_timeout(start_server):
     code = """import os, time
 while not os.path.exists("repaired"): time.sleep(0.1)

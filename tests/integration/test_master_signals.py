@@ -113,6 +113,7 @@ def cmdline(pid):
     return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0 ")
 
 
+@differs("process-title")
 def test_process_titles(start_server):
     if importlib.util.find_spec("setproctitle") is None:
         missing("the package setproctitle is not installed")
@@ -178,7 +179,7 @@ def test_chld_brings_a_new_worker_with_the_truth_about_the_old(start_server):
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH])
-@differs("workers die of HUP and USR2")
+@differs("worker-signals")
 def test_a_worker_survives_signals_that_are_the_masters(start_server, number):
     server = start_server()
     (pid,) = server.worker_pids()
@@ -252,7 +253,7 @@ sys.modules["last"] = Last()
 """
 
 
-@differs("calls it killed")
+@differs("death-explained")
 def test_a_worker_at_its_very_end_is_not_ended_by_a_rotation(start_server):
     server = start_server("leaving:app", files={"leaving.py": LEAVING})
     (pid,) = server.worker_pids()

@@ -111,7 +111,7 @@ def test_unix_sockets_outlive_the_old_master(start_upgradable):
     assert not (server.directory / "u.sock").exists()
 
 
-@differs("dies of a ValueError")
+@differs("upgrade-listeners")
 def test_with_reuse_port(start_upgradable):
     port = free_port()
     server = start_upgradable("--reuse-port", bind=f"127.0.0.1:{port}")
@@ -121,7 +121,7 @@ def test_with_reuse_port(start_upgradable):
     assert answering(server, ("127.0.0.1", port)) in server.worker_pids(successor)
 
 
-@differs("dies of EBADF")
+@differs("upgrade-listeners")
 def test_under_systemd(start_upgradable):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd = listener.fileno()

@@ -100,7 +100,7 @@ def test_without_a_header(server):
     server.wait_log(r"^info None \('127.0.0.1',\)$", since=mark)
 
 
-@differs("refuses UNKNOWN, and has no address at all for LOCAL")
+@differs("proxy-v1-unknown", "proxy-v2-local")
 @pytest.mark.parametrize(
     ("header", "name"),
     [
@@ -133,7 +133,7 @@ def test_request_byte_by_byte_without_a_header(server):
         assert addresses_of(client.read_response()) == {"REMOTE_ADDR": ""}
 
 
-@differs("500 for a bad header of version 2")
+@differs("proxy-bad-v2")
 @pytest.mark.parametrize(
     "header",
     [
@@ -159,7 +159,7 @@ def test_bad_header(server, header):
     assert server.request("/ok").status == 200
 
 
-@differs("logs no access for it")
+@differs("refused-logged")
 def test_refused_requests_are_the_clients(server):
     mark = server.log_mark()
     with server.connect() as client:
@@ -172,7 +172,7 @@ def test_refused_requests_are_the_clients(server):
     server.wait_log(r"^access 127\.0\.0\.1 400$", since=mark)
 
 
-@differs("reads on for ever")
+@differs("proxy-line-limit")
 def test_line_that_does_not_end(server):
     with server.connect() as client:
         client.send(b"PROXY " * 18)  # 108 bytes: no more is needed to be refused
@@ -180,7 +180,7 @@ def test_line_that_does_not_end(server):
         assert client.read_to_eof() == b""
 
 
-@differs("waits for ever")
+@differs("slow-clients")
 def test_headers_that_do_not_come(start_server):
     server = start_server(
         "requests_app:app", "--proxy-protocol=auto", config="client_header_timeout = 1"
@@ -244,7 +244,7 @@ def keeping_server(start_module_server, kernel, request):
     return start_module_server("requests_app:app", *args, kernel=kernel)
 
 
-@differs("forgets the address after the first request (gthread)")
+@differs("proxy-kept")
 @pytest.mark.parametrize("header", [TCP4, BLOCK])
 def test_the_address_is_kept_as_long_as_the_connection(keeping_server, header):
     with keeping_server.connect() as client:
@@ -293,7 +293,7 @@ def begin_tls(client):
     return client
 
 
-@differs("reads the header within TLS, where no proxy puts it")
+@differs("tls-proxy-order")
 @pytest.mark.parametrize("header", [TCP4, BLOCK, b""])
 def test_header_before_tls(tls_server, header):
     with tls_server.connect() as client:
@@ -304,7 +304,7 @@ def test_header_before_tls(tls_server, header):
             assert seen == CLIENT if header else seen["REMOTE_ADDR"] == "127.0.0.1"
 
 
-@differs("reads the header within TLS, where no proxy puts it")
+@differs("tls-proxy-order")
 def test_header_byte_by_byte_before_tls(tls_server):
     with tls_server.connect() as client:
         client.send(*(bytes([byte]) for byte in BLOCK))
@@ -312,7 +312,7 @@ def test_header_byte_by_byte_before_tls(tls_server):
         assert addresses_of(client.read_response()) == CLIENT
 
 
-@differs("reads the header within TLS, where no proxy puts it")
+@differs("tls-proxy-order")
 def test_header_within_tls(tls_server):
     with tls_server.connect() as client:
         begin_tls(client).send(TCP4 + ASK)
@@ -328,7 +328,7 @@ def client_hello():
     return outgoing.read()
 
 
-@differs("reads the header within TLS, where no proxy puts it")
+@differs("tls-proxy-order")
 @pytest.mark.parametrize(
     ("first", "welcome"),
     [

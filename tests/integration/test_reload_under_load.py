@@ -89,7 +89,7 @@ def test_max_requests_loses_no_request(start_server):
     assert "exited with code" not in server.log_text()
 
 
-@differs("drops requests that have not come whole")
+@differs("stop-gathers")
 @pytest.mark.parametrize("number", [SIGHUP, SIGTERM])
 def test_requests_that_have_begun_are_finished_by_the_leaving_worker(start_server, number):
     server = start_server("requests_app:app")

@@ -13,7 +13,7 @@ from harness import differs
 from http_client import BrokenResponse, request_bytes
 from tls_helpers import client_context, make_files
 
-pytestmark = differs("has no such setting")
+pytestmark = differs("own-settings")
 
 LIMIT = 1.0
 OFF_TIME = 0.2  # how far from the limit the answer may come

@@ -28,7 +28,7 @@ def is_open(client):
     return False
 
 
-@differs("lets a silent client hold a sync worker until it is killed")
+@differs("slow-clients")
 def test_1200_unfinished_requests_delay_nobody(kind_server):
     with unharmed(kind_server):
         bad = []
@@ -43,7 +43,7 @@ def test_1200_unfinished_requests_delay_nobody(kind_server):
                 client.sock.close()
 
 
-@differs("lets a silent client hold a sync worker until it is killed")
+@differs("slow-clients")
 def test_requests_that_trickle_in_delay_nobody_and_are_answered(kind_server):
     requests = {
         b"ok": request_bytes("/ok"),
@@ -87,7 +87,7 @@ def test_slow_readers_of_streamed_answers_delay_nobody_else(keeping_server):
             client.sock.close()
 
 
-@differs("has no such setting")
+@differs("own-settings")
 def test_client_header_timeout_is_a_total(start_kind):
     # A byte now and then must not prolong it: the answer comes although bytes still flow.
     server = start_kind(config="client_header_timeout = 1")
@@ -102,7 +102,7 @@ def test_client_header_timeout_is_a_total(start_kind):
         assert client.read_response().status == 408
 
 
-@differs("has no such setting")
+@differs("own-settings")
 def test_client_body_timeout_while_the_application_reads(start_kind):
     server = start_kind(config="client_body_timeout = 1")
     raw = request_bytes("/record-read", "POST", body=b"x" * 300_000)
@@ -111,7 +111,7 @@ def test_client_body_timeout_while_the_application_reads(start_kind):
     assert server.request("/events").body == b'["called", "OSError"]'
 
 
-@differs("its master kills the worker")
+@differs("slow-clients")
 def test_a_large_upload_that_trickles_costs_its_client_not_the_sync_worker(start_server):
     server = start_server("requests_app:app", "--timeout", "2")
     workers = server.worker_pids()
@@ -146,7 +146,7 @@ def test_a_large_upload_may_outlive_the_timeout_of_workers_that_serve_others(sta
         assert client.read_response().body == b"x" * 300_000
 
 
-@differs("has no such setting")
+@differs("own-settings")
 @pytest.mark.parametrize("target", ["/big-item", "/closing-endless"])
 def test_a_client_that_stops_reading_is_left_after_send_timeout(start_kind, target):
     server = start_kind(config="send_timeout = 1")
@@ -164,7 +164,7 @@ def test_a_client_that_stops_reading_is_left_after_send_timeout(start_kind, targ
     assert server.request("/events").body == (b'["closed"]' if "closing" in target else b"[]")
 
 
-@differs("waits 2 s for each of them")
+@differs("closing-waits")
 def test_clients_that_stay_after_connection_close_hold_nobody(kind_server):
     staying = []
     try:
@@ -178,7 +178,7 @@ def test_clients_that_stay_after_connection_close_hold_nobody(kind_server):
             client.sock.close()
 
 
-@differs("waits 2 s for each of them")
+@differs("closing-waits")
 def test_clients_that_go_on_sending_after_the_answer_hold_nobody(kind_server):
     lingering = []
     try:
@@ -196,7 +196,7 @@ def test_clients_that_go_on_sending_after_the_answer_hold_nobody(kind_server):
             client.sock.close()
 
 
-@differs("resets the connection")
+@differs("early-answer")
 def test_an_early_answer_reaches_a_client_that_sends_5_megabytes_first(kind_server):
     for _ in range(5):
         with kind_server.connect() as client:
@@ -205,7 +205,7 @@ def test_an_early_answer_reaches_a_client_that_sends_5_megabytes_first(kind_serv
             assert (response.status, response.body) == (401, b"not read")
 
 
-@differs("resets the connection")
+@differs("early-answer")
 def test_an_error_page_reaches_a_client_that_sends_5_megabytes_first(kind_server):
     with kind_server.connect() as client:
         client.send(b"POST /echo HTTP/1.1\r\nContent-Length: 5242880\r\nBad Name: x\r\n\r\n")

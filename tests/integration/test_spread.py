@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 import pytest
-from harness import wait_for
+from harness import differs, wait_for
 
 WORKERS = 4
 APP = """
@@ -40,6 +40,7 @@ def spread(counts: Counter[int]) -> float:
     return max(counts.values()) / min(counts.values())
 
 
+@differs("spread")
 def test_connections_one_after_the_other(server):
     with ExitStack() as stack:
         counts: Counter[int] = Counter()

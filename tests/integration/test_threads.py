@@ -135,7 +135,7 @@ def test_keep_alive_until_the_client_is_idle_for_too_long(start):
 
 
 @pytest.mark.parametrize("target", ["/exit", "/odd"])
-@differs("ends the worker, or closes the connection without an answer")
+@differs("system-exit", "os-errors")
 def test_whatever_the_application_raises_the_worker_lives_on(start, target):
     server = start(threads=2)
     [pid] = server.worker_pids()
@@ -233,7 +233,7 @@ class PoolWorker(ThreadWorker):
 """.replace("WHERE", "gunicorn" if is_oracle() else "cyserve")
 
 
-@differs("waits for the threads until the worker is killed")
+@differs("gthread-stop")
 @pytest.mark.parametrize("worker_class", ["gthread", "pool.PoolWorker"])
 @pytest.mark.parametrize("number", [SIGINT, SIGQUIT])
 def test_quit_ends_a_worker_with_busy_threads_at_once(start_server, number, worker_class):
@@ -250,7 +250,7 @@ def test_quit_ends_a_worker_with_busy_threads_at_once(start_server, number, work
     ]
 
 
-@differs("is killed")
+@differs("gthread-stop")
 def test_term_with_a_stuck_thread_ends_after_graceful_timeout(start):
     server = start("--graceful-timeout", "3", config=HOOKS)
     with begin(server, "stuck", 1000):
@@ -298,7 +298,7 @@ def test_the_end_is_clean(start, busy):
     assert not re.search("Warning|Fatal|Traceback|Exception", log)
 
 
-@differs("polls")
+@differs("idle-sleep")
 @pytest.mark.parametrize("stuck", [0, 1, 4])
 def test_an_idle_worker_sleeps(start, stuck):
     """At most two wake-ups a second, also beside requests that only wait for something."""

@@ -61,7 +61,7 @@ def test_listeners_are_printed_as_https(server):
     assert re.search(r"Listening at: https://127.0.0.1:\d+,https?://\[::1\]", server.log_text())
 
 
-@differs("negotiates nothing")
+@differs("tls-alpn")
 @pytest.mark.parametrize(
     ("offered", "taken"),
     [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["h2"], None), ([], None)],
@@ -93,7 +93,7 @@ def test_sessions_are_resumed_by_ticket(server, version):
         assert second.send(request_bytes()).read_response().json()["resumed"] is True
 
 
-@differs("makes one per connection")
+@differs("tls-context")
 def test_all_connections_share_a_context(server):
     first = tell(server.address)["context"]
     assert {tell(server.address)["context"] for _ in range(3)} == {first}
@@ -177,7 +177,7 @@ def test_a_file(server):
     assert answer.body == Path(sys.executable).read_bytes()
 
 
-@differs("lets it hold a sync worker")
+@differs("slow-clients")
 def test_a_file_goes_to_a_slow_client_beside_other_requests(server):
     with Client(server.address, tls=client_context(), receive_buffer=4096) as slow:
         slow.send(request_bytes("/file"))
@@ -256,6 +256,7 @@ def test_a_body_that_ends_early(server, cut):
 # -- bad clients --
 
 
+@differs("tls-plain-http")
 def test_plain_http_to_the_port_is_told_so(server):
     mark = server.log_mark()
     answer = request(server.address)
@@ -288,7 +289,7 @@ def client_hello():
     return hello.read()
 
 
-@differs("lets such a client hold a sync worker")
+@differs("tls-handshake")
 @pytest.mark.parametrize("said", ["nothing", "half", "hello"])
 def test_200_unfinished_handshakes_delay_nobody(server, said):
     hello = {"nothing": b"", "half": client_hello()[:50], "hello": client_hello()}[said]
@@ -303,7 +304,7 @@ def test_200_unfinished_handshakes_delay_nobody(server, said):
     assert "Traceback" not in server.log_text()
 
 
-@differs("has no such setting")
+@differs("own-settings")
 @pytest.mark.parametrize("said", ["nothing", "half", "hello"])
 @pytest.mark.parametrize("worker", WORKERS)
 def test_ssl_handshake_timeout(start_server, files, said, worker):
@@ -315,7 +316,7 @@ def test_ssl_handshake_timeout(start_server, files, said, worker):
         client.read_to_eof()
 
 
-@differs("has no such setting")
+@differs("own-settings")
 def test_client_header_timeout_begins_with_the_handshakes_end(start_server, files):
     server = start_server("tls_app:app", *files.args(), "--client-header-timeout", "0.2")
     with Client(server.address, tls=client_context()) as client:
@@ -334,7 +335,7 @@ def test_a_client_that_leaves_in_the_middle_of_an_answer(server):
 # -- what is loaded --
 
 
-@differs("loads it always")
+@differs("ssl-unloaded")
 @pytest.mark.parametrize("worker", WORKERS)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_ssl_is_loaded_only_by_workers_that_serve_tls(start_server, files, worker, tls):

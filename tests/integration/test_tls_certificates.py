@@ -24,7 +24,7 @@ def serial(server):
 # -- at start --
 
 
-@differs("prints a traceback for some and fails at each connection for others")
+@differs("tls-checked")
 @pytest.mark.parametrize("ruin", ["missing", "foreign", "text", "no key"])
 def test_a_bad_certificate_stops_the_start_with_one_line(start_server, files, ruin):
     args = files.args()
@@ -49,7 +49,7 @@ def test_a_bad_certificate_stops_the_start_with_one_line(start_server, files, ru
     assert not (server.directory / "x.pid").exists()
 
 
-@differs("calls it for every connection only")
+@differs("tls-context")
 @pytest.mark.parametrize("worker", WORKERS)
 def test_a_hook_that_fails_stops_the_start(start_server, files, worker):
     config = "def ssl_context(config, factory): return factory().no_such_thing"
@@ -77,7 +77,7 @@ def test_the_hook_ssl_context(start_server, files, worker):
         Client(server.address, tls=client_context(maximum_version=ssl.TLSVersion.TLSv1_2))
 
 
-@differs("reads them with the rights of the worker")
+@differs("tls-key-rights")
 def test_a_key_that_only_root_may_read(start_server, everybody_may_enter, files):
     files.key.chmod(0o600)
     server = start_server("tls_app:app", *files.args(), "--user", "65534", "--preload")
@@ -87,7 +87,7 @@ def test_a_key_that_only_root_may_read(start_server, everybody_may_enter, files)
 # -- at work --
 
 
-@differs("reads them anew for every connection")
+@differs("tls-context")
 @pytest.mark.parametrize("worker", WORKERS)
 def test_a_new_certificate_is_served_without_a_restart(start_server, files, worker):
     server = start_server("tls_app:app", *files.args(), *WORKERS[worker])
@@ -104,7 +104,7 @@ def test_a_new_certificate_is_served_without_a_restart(start_server, files, work
     assert "[ERROR]" not in server.log_text()
 
 
-@differs("fails at every connection")
+@differs("tls-checked")
 @pytest.mark.parametrize("worker", WORKERS)
 def test_a_broken_new_certificate_is_logged_once_and_not_used(start_server, files, worker):
     server = start_server("tls_app:app", *files.args(), *WORKERS[worker])
@@ -123,7 +123,7 @@ def test_a_broken_new_certificate_is_logged_once_and_not_used(start_server, file
 # -- on reload --
 
 
-@differs("stops the old workers before the new ones are ready")
+@differs("reload-broken")
 @pytest.mark.parametrize("worker", WORKERS)
 def test_hup_with_a_broken_certificate_keeps_serving(start_server, files, worker):
     server = start_server("tls_app:app", *files.args(), *WORKERS[worker])
@@ -140,7 +140,7 @@ def test_hup_with_a_broken_certificate_keeps_serving(start_server, files, worker
     assert "Traceback" not in server.log_text()
 
 
-@differs("stops")
+@differs("tls-checked")
 def test_a_worker_that_is_replaced_meets_a_broken_certificate(start_server, files):
     """The others go on, and the master tries again."""
     server = start_server("tls_app:app", *files.args(), workers=2)

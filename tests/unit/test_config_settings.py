@@ -18,17 +18,22 @@ DEFAULTS = {
     "uwsgi_allow_ips": ["127.0.0.1", "::1"],
     "http_protocols": ["h1"],
 }
-EXTRA_FLAGS = {"limit_request_field_size": ("--limit-request-field-size",)}
+EXTRA_FLAGS = {
+    "access_log_format": ("--access-log-format",),
+    "limit_request_field_size": ("--limit-request-field-size",),
+}
 NEW = {
     "boot_timeout": 0,
     "client_body_buffer_size": 65536,
     "client_body_timeout": 60,
     "client_header_timeout": 30,
     "client_max_body_size": 0,
+    "gunicorn_alias": True,
     "request_timeout": 0,
     "send_timeout": 60,
     "ssl_handshake_timeout": 60,
 }
+NEW_FLAGS = {"gunicorn_alias": "--no-gunicorn-alias"}
 
 
 def test_every_setting_of_gunicorn_is_there():
@@ -57,7 +62,7 @@ def test_defaults_that_depend_on_the_process(clean_env):
 def test_settings_beyond_gunicorn(clean_env, name, default):
     setting = config.Config().settings[name]
     assert setting.get() == default
-    assert setting.cli == (f"--{name.replace('_', '-')}",)
+    assert setting.cli == (NEW_FLAGS.get(name, f"--{name.replace('_', '-')}"),)
 
 
 @pytest.mark.parametrize("declared", config.KNOWN_SETTINGS, ids=lambda s: s.name)
