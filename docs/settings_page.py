@@ -34,7 +34,7 @@ file's own business; one that looks like a misspelt setting is warned about.
 # What is code in a description though it has no backticks: calls, names with an underscore, paths.
 _CODE = re.compile(
     r"""`[^`]*`|environ\["[\w.]+"\](?:\(\w*\))?|\w+\(\w+(?:, \w+)*\)"""
-    r"""|\w*_\w+|--[\w-]+|\w+(?:\.\w+){2,}(?:/\d+)?"""
+    r"""|[\w.]+:\w+\("\w+"\)|\w+://[\w.:/#]*\w|\w*_\w+|--[\w-]+|\w+(?:\.\w+){2,}(?:/\d+)?"""
 )
 _ROW = re.compile(r"^\| `([\w-]+)` \|(.*)\|$", re.MULTILINE)
 
@@ -106,22 +106,23 @@ def allowed(setting: type[Setting]) -> str:
     """What the setting's validator says is allowed, by refusing what is not."""
     try:
         setting.validator(object())
-    except (TypeError, ValueError) as error:
-        text = str(error)
     except Exception as error:
-        raise PluginError(f"{setting.name}: its validator raised {error!r}") from error
-    else:
-        return "anything"
-    return re.sub(r"^allowed (is|are) ", "", text)
+        words = re.match(r"allowed (?:is|are) (.*)", str(error), re.DOTALL)
+        if words is None:
+            raise PluginError(f"{setting.name} does not say what is allowed: {error!r}") from error
+        return escape(words[1])
+    return "anything"
 
 
 def default(setting: type[Setting]) -> str:
     value = setting.default
+    if setting.default_text:
+        return inline(setting.default_text, "")
     if callable(value):
-        return "does nothing" if setting.desc and "The default" not in setting.desc else "see below"
+        return "see below" if "The default" in (setting.desc or "") else "does nothing"
     if value is None or value in ([], {}, ""):
         return "none"
-    return f"`` {value!r} ``" if "`" in repr(value) else f"`{value!r}`"
+    return f"`{value!r}`"
 
 
 def entry(setting: type[Setting], notes: Iterable[str]) -> list[str]:
@@ -129,12 +130,14 @@ def entry(setting: type[Setting], notes: Iterable[str]) -> list[str]:
     name = str(setting.name)
     facts = {}
     if setting.cli:
-        meta = f" {setting.meta}" if setting.meta and not setting.action else ""
+        meta = f" {setting.meta}" if setting.meta and setting.action in {None, "append"} else ""
         facts["command line"] = ", ".join(f"`{flag}{meta}`" for flag in setting.cli)
-    facts["allowed"] = escape(allowed(setting))
+    facts["allowed"] = allowed(setting)
     facts["default"] = default(setting)
     if setting.env:
         facts["environment"] = f"`{setting.env}`"
+    if setting.missing is not Setting.missing:
+        facts["this version"] = "does not start with it"
     if "own-settings" in notes:
         facts["gunicorn"] = "does not have it"
     others = [f"[{note}](differences.md#{note})" for note in notes if note != "own-settings"]
@@ -142,21 +145,20 @@ def entry(setting: type[Setting], notes: Iterable[str]) -> list[str]:
         facts["differs from gunicorn"] = ", ".join(others)
     rows = [facts, ["---"] * len(facts), facts.values()]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [f"### `{name}` {{ #{name} }}", "", *lines, "", *prose(setting.desc or "", name)]
+    return [f"### `{name}` {{ #{name} }}", "", *lines, "", *prose(str(setting.desc), name)]
 
 
 def page() -> str:
     """The whole settings page as Markdown."""
     notes = differences()
     lines = [_HEADER]
-    section = None
+    sections: dict[str | None, list[type[Setting]]] = {}
     for setting in settings():
-        if not setting.desc:
-            raise PluginError(f"the setting {setting.name} has no description")
-        if setting.section != section:
-            section = setting.section
-            lines += [f"## {section}", ""]
-        lines += entry(setting, notes.get(str(setting.name), ()))
+        sections.setdefault(setting.section, []).append(setting)
+    for section, members in sections.items():
+        lines += [f"## {section}", ""]
+        for setting in members:
+            lines += entry(setting, notes.get(str(setting.name), ()))
     return "\n".join(lines)
 
 
