@@ -291,6 +291,42 @@ class PlainTransport:
         self.fd = -1
 
 
+class _NoDescriptor:
+    def fileno(self) -> int:
+        return -1
+
+
+class ForeignTransport(PlainTransport):
+    """A client socket that is not a worker's, of whatever kind: all goes out by its `sendall`."""
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(_NoDescriptor(), PollWaiter(lambda: None))  # type: ignore[arg-type]
+        self.sock = sock
+
+    def flush(self) -> int:
+        data = self.output.peek(len(self.output))
+        self.output.clear()
+        try:
+            if data:
+                self.sock.sendall(data)
+        except OSError:
+            self.broken = True
+            raise
+        return 0
+
+    def send_file(self, fd: int, offset: int, count: int, tail: bytes = b"") -> None:
+        self.flush()
+        while count:
+            self.output.write(os.pread(fd, min(count, HIGH_WATER), offset))
+            sent = len(self.output)
+            if not sent:
+                raise BrokenPipeError("file ended before the announced length")
+            self.flush()
+            offset += sent
+            count -= sent
+        self.output.write(tail)
+
+
 def _closed() -> OSError:
     return OSError(errno.EBADF, "the connection is closed")
 
