@@ -26,9 +26,16 @@ __all__ = (
     "WorkerConnections",
     "WorkerThreads",
     "Workers",
+    "validate_asgi_lifespan",
+    "validate_asgi_loop",
+    "validate_http_parser",
 )
 
 SECTION = "Worker Processes"
+
+validate_http_parser = validate_choice("auto", "fast", "python")
+validate_asgi_loop = validate_choice("auto", "asyncio", "uvloop")
+validate_asgi_lifespan = validate_choice("auto", "on", "off")
 
 
 class Workers(Number):
@@ -209,7 +216,7 @@ class HttpParser(Setting):
     section = SECTION
     cli = ("--http-parser",)
     meta = "STRING"
-    validator = validate_choice("auto", "fast", "python")
+    validator = validate_http_parser
     default = "auto"
     desc = """\
         Which kernel reads and writes HTTP: fast (compiled), python, or auto.
@@ -223,7 +230,7 @@ class ASGILoop(Setting):
     section = SECTION
     cli = ("--asgi-loop",)
     meta = "STRING"
-    validator = validate_choice("auto", "asyncio", "uvloop")
+    validator = validate_asgi_loop
     default = "auto"
     desc = """\
         Event loop of the asgi worker: asyncio, uvloop, or auto.
@@ -235,7 +242,7 @@ class ASGILifespan(Setting):
     section = SECTION
     cli = ("--asgi-lifespan",)
     meta = "STRING"
-    validator = validate_choice("auto", "on", "off")
+    validator = validate_asgi_lifespan
     default = "auto"
     desc = """\
         Whether the asgi worker tells the application of its start and end: on, off or auto.
