@@ -7,6 +7,7 @@ values at the end of Config.
 """
 
 import os
+import re
 import shlex
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
@@ -199,6 +200,14 @@ class _Version(Action):
         parser.exit()
 
 
+#: Settings whose derived value may turn out to be impossible.
+_DERIVED = (
+    ("bind", "address"),
+    ("raw_env", "env"),
+    ("raw_paste_global_conf", "paste_global_conf"),
+)
+
+
 class Config:
     """All settings of a server and the values derived from them.
 
@@ -303,7 +312,7 @@ class Config:
 
         Refuses what asks for a feature that this version does not have.
         """
-        for name, derived in (("bind", "address"), ("raw_env", "env")):
+        for name, derived in _DERIVED:
             try:
                 getattr(self, derived)
             except RuntimeError as exc:
@@ -409,6 +418,22 @@ class Config:
                     f"raw_env: environment setting {shown(text)} invalid; allowed is NAME=VALUE"
                 )
             pairs[name] = value
+        return pairs
+
+    @property
+    def paste_global_conf(self) -> dict[str, str]:
+        r"""The variables of `raw_paste_global_conf`; `\=` is a = that does not end the name.
+
+        Raises RuntimeError for one without `=`.
+        """
+        pairs: dict[str, str] = {}
+        for text in self.raw_paste_global_conf:
+            name, *value = re.split(r"(?<!\\)=", text, maxsplit=1)
+            if not value:
+                raise RuntimeError(
+                    f"raw_paste_global_conf: {shown(text)} invalid; allowed is NAME=VALUE"
+                )
+            pairs[name.replace(r"\=", "=")] = value[0].replace(r"\=", "=")
         return pairs
 
     def forwarded_allow_networks(self) -> "list[IPv4Network | IPv6Network]":

@@ -1,13 +1,15 @@
-"""Prints, as JSON, what the settings of gunicorn or cyserve are and what they make of a value.
+"""Prints, as JSON, what the settings of gunicorn or cyserve are and what they make of values.
 
     python settings_probe.py PACKAGE < TABLE
 
-PACKAGE is `gunicorn` or `cyserve`, TABLE a JSON object with the lists `values` (Python expressions
-that any setting is given) and `words` (texts that any flag is given). It runs with the Python of
-the package that it looks at, so it may use nothing but that package and the standard library.
+PACKAGE is `gunicorn` or `cyserve`. TABLE is a JSON object: `values`, Python expressions that every
+setting is given; `words`, texts that every flag is given; `derived`, pairs of an expression for a
+dict of settings and one that looks at the Config `cfg` with these. The probe runs with the Python
+of the package that it looks at, so it imports only that and the standard library.
 """
 
 import contextlib
+import functools
 import importlib
 import inspect
 import io
@@ -17,113 +19,120 @@ import warnings
 
 
 class Plain:
-    """A class to be named or given in the table."""
+    """A class for the expressions; the functions below have one to four parameters."""
 
 
-def one(a):
-    """Hooks with one to four parameters, for the table."""
+def one(a): ...
+def two(a, b): ...
+def three(a, b, c): ...
+def four(a, b, c, d): ...
 
 
-def two(a, b):
-    pass
-
-
-def three(a, b, c):
-    pass
-
-
-def four(a, b, c, d):
-    pass
+SCOPE = {
+    "Plain": Plain,
+    "functools": functools,
+    **{function.__name__: function for function in (one, two, three, four)},
+}
 
 
 def shown(value):
-    """A value as JSON that tells kinds apart: bool, int, float, text, list, tuple, function."""
+    """A value as JSON that tells kinds apart."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
     if isinstance(value, (list, tuple, set)):
         return [type(value).__name__, *map(shown, value)]
     if isinstance(value, dict):
-        return ["dict", *([shown(k), shown(v)] for k, v in value.items())]
+        return ["dict", *([shown(key), shown(item)] for key, item in value.items())]
     if isinstance(value, type):
         return ["class", value.__name__]
     if callable(value):
         name = getattr(value, "__qualname__", type(value).__qualname__)
         return ["function", name, len(inspect.signature(value).parameters)]
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    return ["other", type(value).__name__]
+    return int(value) if isinstance(value, int) else ["other", type(value).__name__]
 
 
-def outcome(act):
-    """What `act()` returns, or that it refuses."""
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+def outcome(act, *args):
+    """What the call returns, or how it refuses."""
+    quiet = io.StringIO()
+    with contextlib.redirect_stderr(quiet), contextlib.redirect_stdout(quiet):
         try:
-            return {"value": shown(act())}
+            return {"value": shown(act(*args))}
         except SystemExit as error:
-            return {"exit": error.code}
+            return {"refused": f"exit {error.code}"}
         except Exception as error:
             return {"refused": type(error).__name__}
 
 
-def given(config, name, value):
-    cfg = config.Config()
-    cfg.set(name, value)
-    return cfg.settings[name].get()
+def kept(kind, expression):
+    """What a setting keeps of the value of the expression."""
+    setting = kind()
+    setting.set(eval(expression, SCOPE))
+    return setting.get()
 
 
-def parsed(config, name, arguments):
-    cfg = config.Config()
-    value = getattr(cfg.parser().parse_args(arguments), name)
-    if value is not None:  # None: the flag was not given
+def parsed(kind, parser, arguments):
+    """What a setting keeps of arguments of the command line."""
+    setting = kind()
+    value = getattr(parser.parse_args(arguments), setting.name)
+    if value is not None:  # None: as if the flag had not been given
+        setting.set(value)
+    return setting.get()
+
+
+def looked_at(config, settings, expression):
+    """The value of an expression about a Config."""
+    cfg = config.Config(prog="prog")
+    for name, value in eval(settings, SCOPE).items():
         cfg.set(name, value)
-    return cfg.settings[name].get()
+    return eval(expression, SCOPE, {"cfg": cfg, "config": config})
 
 
-def arguments_for(setting, flag, words):
-    """Each way to write the flag that tells something about it."""
-    if setting.action in {"store_true", "store_const"}:
-        return [[flag], [f"{flag}=x"]]
-    if not flag.startswith("--"):
-        return [[flag, "1"], [f"{flag}1"]]
-    ways = [[f"{flag}={word}"] for word in words] + [[flag]]
-    return [*ways, [flag, "a", flag, "b"]] if setting.action == "append" else ways
+def ways(setting, words):
+    """Arguments that use the flags of a setting in every way that tells something about them."""
+    for flag in setting.cli or ():
+        if setting.action in {"store_true", "store_const"}:
+            yield from ([flag], [f"{flag}=x"])
+        elif not flag.startswith("--"):
+            yield from ([flag, "1"], [f"{flag}1"])
+        else:
+            yield from ([flag], [flag, "a", flag, "b"], *([f"{flag}={word}"] for word in words))
 
 
-def describe(setting):
+def described(setting, table, parser):
+    kind = type(setting)
     return {
-        "class": type(setting).__name__,
-        "name": setting.name,
+        "class": kind.__name__,
         "section": setting.section,
         "cli": list(setting.cli or ()),
         "action": setting.action,
         "nargs": setting.nargs,
         "const": setting.const,
-        "short": bool(setting.short and setting.desc.startswith(setting.short)),
         "default": shown(setting.get()),
+        "values": {text: outcome(kept, kind, text) for text in table["values"]},
+        "flags": {
+            " ".join(way): outcome(parsed, kind, parser, way)
+            for way in ways(setting, table["words"])
+        },
     }
 
 
 def main():
     warnings.simplefilter("ignore")
-    config = importlib.import_module(f"{sys.argv[1]}.config")
     table = json.load(sys.stdin)
-    scope = {"Plain": Plain, "one": one, "two": two, "three": three, "four": four}
-    found = []
-    for setting in config.make_settings().values():
-        row = describe(setting)
-        row["values"] = {
-            text: outcome(lambda: given(config, setting.name, eval(text, scope)))
-            for text in table["values"]
-        }
-        row["flags"] = {
-            " ".join(way): outcome(lambda: parsed(config, setting.name, way))
-            for flag in row["cli"]
-            for way in arguments_for(setting, flag, table["words"])
-        }
-        found.append(row)
-    names = [name for name in dir(config) if name.startswith("validate_") or name[0].isupper()]
-    json.dump({"settings": found, "names": names}, sys.stdout)
+    config = importlib.import_module(f"{sys.argv[1]}.config")
+    parser = config.Config().parser()
+    found = {
+        "settings": {
+            name: described(setting, table, parser)
+            for name, setting in config.make_settings().items()
+        },
+        "derived": {
+            f"{given} {look}": outcome(looked_at, config, given, look)
+            for given, look in table["derived"]
+        },
+        "names": [name for name in dir(config) if not name.startswith("_")],
+    }
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":
