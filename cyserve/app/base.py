@@ -19,6 +19,7 @@ from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
+from cyserve import gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.absent import ABSENT_SETTINGS, misspelt, unknown_setting
@@ -210,15 +211,19 @@ class Application(BaseApplication):
         """Combine all sources, enter the directory and check the whole."""
         parser = self.cfg.parser()
         args = parser.parse_args()
+        env_args = self.cfg.parse_args_from_env()
+        if args.gunicorn_alias is None and env_args.gunicorn_alias is None:
+            gunicorn_alias.install()  # before anybody's code runs
         for name, value in (self.init(parser, args, args.args) or {}).items():
             self.cfg.set(name.lower(), value)
         self.chdir()  # to the launch directory, where relative paths begin, on a reload too
-        env_args = self.cfg.parse_args_from_env()
         location = args.config or env_args.config or get_default_config_file()
         if location:
             self.load_config_from_file(location)
         self._apply_args(f"{self.cfg.args_variable}: ", env_args)
         self._apply_args("", args)
+        if not self.cfg.gunicorn_alias:
+            gunicorn_alias.uninstall()
         self.chdir()
         self.cfg.validate()
         self._select_kernel()

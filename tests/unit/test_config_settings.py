@@ -26,10 +26,12 @@ NEW = {
     "client_body_timeout": 60,
     "client_header_timeout": 30,
     "client_max_body_size": 0,
+    "gunicorn_alias": True,
     "request_timeout": 0,
     "send_timeout": 60,
     "ssl_handshake_timeout": 60,
 }
+NEW_FLAGS = {"gunicorn_alias": "--no-gunicorn-alias"}
 OURS = [row for row in SETTINGS if row[0] not in ABSENT_SETTINGS]
 
 
@@ -58,7 +60,7 @@ def test_defaults_that_depend_on_the_process(clean_env):
 def test_settings_beyond_gunicorn(clean_env, name, default):
     setting = config.Config().settings[name]
     assert setting.get() == default
-    assert setting.cli == (f"--{name.replace('_', '-')}",)
+    assert setting.cli == (NEW_FLAGS.get(name, f"--{name.replace('_', '-')}"),)
 
 
 @pytest.mark.parametrize("declared", config.KNOWN_SETTINGS, ids=lambda s: s.name)
