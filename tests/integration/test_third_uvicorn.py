@@ -145,9 +145,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 @pytest.fixture(scope="module", params=list(KINDS))
 def site(request, start_module_server):
     worker, app = KINDS[request.param]
-    return start_module_server(
-        app, "-k", worker, "--access-logfile", "-", workers=2, files=FILES
-    )
+    return start_module_server(app, "-k", worker, "--access-logfile", "-", workers=2, files=FILES)
 
 
 def test_requests(site):
@@ -236,9 +234,9 @@ def test_an_application_that_cannot_start_ends_the_start(start_server):
 def test_term_lets_requests_end(start_server):
     server = start_server(APP, "-k", WORKER, bind="unix:app.sock", files=FILES)
     with server.connect() as idle, server.connect() as client:
-        idle.send(request_bytes("/")).read_response()
+        idle.send(request_bytes("/threaded")).read_response()
         client.send(request_bytes("/wait"))
-        assert server.request("/").status == 200  # so the other one has been read
+        assert server.request("/threaded").status == 200  # so the other one has been read
         server.signal(SIGTERM)
         server.wait_log("Waiting for connections to close")
         assert idle.read_to_eof() == b""
