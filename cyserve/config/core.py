@@ -89,8 +89,7 @@ class Setting:
             self.set(self.default)
         self.source = DEFAULT
         text = os.environ.get(self.env) if self.env else None
-        value = None if text is None else self.from_env(text)
-        if value is not None:
+        if text is not None and (value := self.from_env(text)) is not None:
             source = f"environment variable {self.env}"
             try:
                 self.set(value)
@@ -201,11 +200,7 @@ class _Version(Action):
 
 
 #: Settings whose derived value may turn out to be impossible.
-_DERIVED = (
-    ("bind", "address"),
-    ("raw_env", "env"),
-    ("raw_paste_global_conf", "paste_global_conf"),
-)
+_DERIVED = (("bind", "address"), ("raw_env", "env"), ("raw_paste_global_conf", "paste_global_conf"))
 
 
 class Config:
@@ -392,6 +387,14 @@ class Config:
     def proc_name(self) -> str:
         """Base of the process titles."""
         return str(self.settings["proc_name"].get() or self.settings["default_proc_name"].get())
+
+    @property
+    def sendfile(self) -> bool:
+        """Whether files are sent by sendfile(2): as set, else as $SENDFILE says now, else yes."""
+        asked: bool | None = self.settings["sendfile"].get()
+        if asked is not None:
+            return asked
+        return os.environ.get("SENDFILE", "true").lower() in {"y", "1", "yes", "true"}
 
     @property
     def is_ssl(self) -> str | None:

@@ -4,6 +4,8 @@ Declarations only. Which worker classes exist is known to `cyserve.workers` and
 `cyserve.importer`.
 """
 
+from typing import Any
+
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Number, Seconds
 from cyserve.config.validators import validate_choice, validate_class
@@ -50,6 +52,9 @@ class Workers(Number):
         Two to four for each CPU core is a good start. SIGTTIN and SIGTTOU change the number while
         the server runs. The environment variable WEB_CONCURRENCY changes the default.
         """
+
+    def from_env(self, text: str) -> Any:
+        return int(text) if text.strip().isdecimal() else text or None  # decimal, also with zeros
 
 
 class WorkerClass(Setting):
