@@ -12,13 +12,17 @@ import signal
 import time
 from typing import Any
 
-from cyserve.scoreboard import READY, Slot
+from cyserve.scoreboard import READY, STARTING, Slot
 
 #: Seconds between the signal that asks for stacks and the one that cannot be refused.
 ABORT_GRACE = 1.0
 
 #: A worker that dies younger than this, without a request, counts as one that did not boot.
 _INFANCY = 1.0
+
+#: Seconds after which a worker that runs but never shows life is taken for one that never will:
+#: there are worker classes like that.
+_PATIENCE = 60.0
 
 _MAX_DELAY = 30.0
 
@@ -41,8 +45,10 @@ class Child:
 
     @property
     def ready(self) -> bool:
-        """Whether the worker has booted; a heartbeat of its own counts too."""
-        return self.slot.state >= READY or self.slot.heartbeat > 0
+        """Whether the worker has begun to serve; a heartbeat is enough to say so."""
+        if self.slot.state >= READY or self.slot.heartbeat > 0:
+            return True
+        return self.slot.state == STARTING and time.monotonic() - self.born > _PATIENCE
 
     @property
     def wanted(self) -> bool:

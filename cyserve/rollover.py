@@ -87,6 +87,8 @@ class Rollover:
         arbiter.app.reload()
         arbiter.log.setup(arbiter.app.cfg)
         self.log_changed = True
+        for text in getattr(arbiter.app, "warnings", ()):
+            arbiter.log.warning("%s", text)
         arbiter.setup(arbiter.app)
         arbiter.check_certificates()
         arbiter.log.reopen_files()

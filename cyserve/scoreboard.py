@@ -16,8 +16,8 @@ import struct
 import time
 from collections.abc import Sequence
 
-#: States of a slot.
-BOOTING, READY, BUSY, DRAINING = range(4)
+#: States of a slot. STARTING: the application is loaded, the first heartbeat has not come yet.
+BOOTING, STARTING, READY, BUSY, DRAINING = range(5)
 
 #: Bytes of the request line that a lane keeps.
 LINE_BYTES = 96
@@ -135,7 +135,7 @@ class Slot:
 
     @property
     def state(self) -> int:
-        """BOOTING, READY, BUSY or DRAINING."""
+        """BOOTING, STARTING, READY, BUSY or DRAINING."""
         return self._words[_STATE]
 
     @state.setter

@@ -102,7 +102,8 @@ class BaseSocket:
         try:
             self.sock.close()
         except OSError as error:
-            self.log.info("Error while closing socket %s", error)
+            if error.errno != errno.EBADF:  # an event loop has closed it before us
+                self.log.info("Error while closing socket %s", error)
         self.sock = None
 
     @staticmethod

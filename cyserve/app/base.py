@@ -13,15 +13,17 @@ import os
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
+from cyserve import gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
-from cyserve.config.absent import ABSENT_SETTINGS, misspelt, unknown_setting
+from cyserve.config.core import APPLICATION
+from cyserve.config.misspelt import misspelt
 from cyserve.errors import AppImportError, ConfigError, user_traceback
 from cyserve.process import daemonize
 
@@ -46,6 +48,7 @@ class BaseApplication:
     """
 
     cfg: Config
+    warnings: Sequence[str] = ()  # about the settings, from the last time that they were read
     _config_module = CONFIG_MODULE  # name of the module that the settings were imported from
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
@@ -58,10 +61,32 @@ class BaseApplication:
     def do_load_config(self) -> None:
         """Load the settings; on failure say why in one line and exit with 1."""
         try:
-            self.load_default_config()
-            self.load_config()
+            self._load_all()
         except Exception as exc:
             stop(exc)
+        for text in self.warnings:
+            print(f"Warning: {text}", file=sys.stderr)
+
+    def _load_all(self) -> None:
+        self.warnings = ()
+        self.load_default_config()
+        self.load_config()
+        self.cfg.validate()
+        self._select_kernel()
+
+    def _warn(self, text: str) -> None:
+        self.warnings = [*self.warnings, text]
+
+    def _select_kernel(self) -> None:
+        """Choose the compiled kernel or its twin, as the setting http_parser says."""
+        wanted = self.cfg.http_parser
+        try:
+            # Here, so that a kernel that cannot be loaded is an error of the configuration.
+            from cyserve import _accel  # noqa: PLC0415
+
+            _accel.select(wanted)
+        except ImportError as exc:
+            raise ConfigError(f"http_parser = {wanted!r}: {exc}") from None
 
     def load_default_config(self) -> None:
         """Begin with the defaults."""
@@ -84,11 +109,11 @@ class BaseApplication:
 
         Raises ConfigError if that fails; then cfg, the working directory and sys.path are as
         before. The text is one line; `__cause__` is set if the user's own code failed.
+        What deserves a look though it is no error is in `warnings` afterwards.
         """
         with self._restored_on_failure():
             try:
-                self.load_default_config()
-                self.load_config()
+                self._load_all()
             except ConfigError:
                 raise
             except Exception as exc:
@@ -189,17 +214,18 @@ class Application(BaseApplication):
     def load_config_from_module_name_or_filename(self, location: str) -> dict[str, Any]:
         """Apply the settings at PATH, file:PATH or python:MODULE and return all names there."""
         if location.startswith("python:"):
-            source = location[len("python:") :]
-            names = self.get_config_from_module_name(source)
+            module = location[len("python:") :]
+            source = f"config module {module}"
+            names = self.get_config_from_module_name(module)
         else:
-            source = location.removeprefix("file:")
-            names = self.get_config_from_filename(source)
-        settings = self.cfg.settings
+            path = location.removeprefix("file:")
+            source = f"config file {path}"
+            names = self.get_config_from_filename(path)
         for name, value in names.items():
-            if name in settings:
-                self._apply(f"{source}: ", name, value)
-        others = {name: value for name, value in names.items() if name not in settings}
-        self._check_other_names(source, others)
+            if name in self.cfg.settings:
+                self._apply(source, name, value)
+        for name, meant in misspelt(names, self.cfg.settings).items():
+            self._warn(f"{source}: there is no setting {name!r}; did you mean {meant!r}?")
         return names
 
     def load_config_from_file(self, filename: str) -> dict[str, Any]:
@@ -210,18 +236,20 @@ class Application(BaseApplication):
         """Combine all sources, enter the directory and check the whole."""
         parser = self.cfg.parser()
         args = parser.parse_args()
-        for name, value in (self.init(parser, args, args.args) or {}).items():
-            self.cfg.set(name.lower(), value)
-        self.chdir()  # to the launch directory, where relative paths begin, on a reload too
         env_args = self.cfg.parse_args_from_env()
+        if args.gunicorn_alias is None and env_args.gunicorn_alias is None:
+            gunicorn_alias.install()  # before anybody's code runs
+        for name, value in (self.init(parser, args, args.args) or {}).items():
+            self._apply(APPLICATION, name.lower(), value)
+        self.chdir()  # to the launch directory, where relative paths begin, on a reload too
         location = args.config or env_args.config or get_default_config_file()
         if location:
             self.load_config_from_file(location)
-        self._apply_args(f"{self.cfg.args_variable}: ", env_args)
-        self._apply_args("", args)
+        self._apply_args(f"${self.cfg.args_variable}", env_args)
+        self._apply_args("command line", args)
+        if not self.cfg.gunicorn_alias:
+            gunicorn_alias.uninstall()
         self.chdir()
-        self.cfg.validate()
-        self._select_kernel()
 
     def _apply_args(self, source: str, args: Namespace) -> None:
         for name, value in vars(args).items():
@@ -232,35 +260,13 @@ class Application(BaseApplication):
         try:
             self.cfg.set(name, value)
         except (AttributeError, ConfigError, TypeError, ValueError) as exc:
-            raise ConfigError(f"{source}{exc}") from exc.__cause__
-
-    def _check_other_names(self, source: str, others: dict[str, Any]) -> None:
-        """Refuse settings that this version lacks, and point at names that look misspelt."""
-        for name in sorted(ABSENT_SETTINGS & others.keys()):
-            # None and False ask for nothing that could be missing.
-            if others[name] is not None and others[name] is not False:
-                raise ConfigError(f"{source}: {unknown_setting(name)}")
-        for name, meant in misspelt(others, self.cfg.settings).items():
-            print(
-                f"Warning: {source}: there is no setting {name!r}; did you mean {meant!r}?",
-                file=sys.stderr,
-            )
-
-    def _select_kernel(self) -> None:
-        """Choose the compiled kernel or its twin, as the setting http_parser says."""
-        wanted = self.cfg.http_parser
-        try:
-            # Here, so that a kernel that cannot be loaded is an error of the configuration.
-            from cyserve import _accel  # noqa: PLC0415
-
-            _accel.select(wanted)
-        except ImportError as exc:
-            raise ConfigError(f"http_parser = {wanted!r}: {exc}") from None
+            raise ConfigError(f"{source}: {exc}") from exc.__cause__
+        self.cfg.settings[name].source = source
 
     def run(self) -> None:
         """Do what the settings ask for: print, check, or serve. Ends the process."""
         if self.cfg.print_config:
-            print(self.cfg, flush=True)
+            print(self.cfg.listing(), flush=True)
         if self.cfg.print_config or self.cfg.check_config:
             self._check()
         if self.cfg.worker_tmp_dir is not None:

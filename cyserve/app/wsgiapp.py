@@ -23,7 +23,7 @@ class WSGIApplication(Application):
         """Take the application's name from the command line; others after it are ignored."""
         self.app_uri = args[0] if args else None
         if self.app_uri is not None:
-            self.cfg.set("default_proc_name", self.app_uri)
+            self._apply("command line", "default_proc_name", self.app_uri)
 
     def load_config(self) -> None:
         """Load the settings. Raises ConfigError if no application is named anywhere."""

@@ -18,4 +18,7 @@ from cyserve.config.logs import *
 from cyserve.config.naming import *
 from cyserve.config.hooks import *
 from cyserve.config.ssl import *
+from cyserve.config.http2 import *
+from cyserve.config.dirty import *
+from cyserve.config.control import *
 from cyserve.config.validators import *

@@ -5,10 +5,12 @@ The files are only named here; `cyserve.app.base` reads them.
 
 import os
 
+from cyserve.config.core import Setting
 from cyserve.config.kinds import Text
+from cyserve.config.validators import validate_bool
 from cyserve.paths import launch_directory
 
-__all__ = ("ConfigFile", "WSGIApp", "get_default_config_file")
+__all__ = ("ConfigFile", "GunicornAlias", "WSGIApp", "get_default_config_file")
 
 SECTION = "Config File"
 
@@ -46,4 +48,22 @@ class WSGIApp(Text):
 
         NAME can be left out (application) or be a call with literal arguments, as in
         myproject.wsgi:create_app("production").
+        """
+
+
+class GunicornAlias(Setting):
+    name = "gunicorn_alias"
+    section = SECTION
+    cli = ("--no-gunicorn-alias",)
+    validator = validate_bool
+    action = "store_const"
+    const = False
+    default = True
+    desc = """\
+        Let `import gunicorn` give cyserve's own modules, in this server's processes. On by default.
+
+        What was written for gunicorn (a custom logger, a worker class, the types in a config file)
+        then works unchanged, whether gunicorn is installed or not. A real gunicorn that has been
+        imported before is left alone. Turned off in the config file itself, it ends after
+        that file; the flag, or $CYSERVE_CMD_ARGS, turns it off from the beginning.
         """

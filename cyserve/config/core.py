@@ -9,23 +9,26 @@ values at the end of Config.
 import os
 import shlex
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from textwrap import dedent
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cyserve.address import Address, parse_address
-from cyserve.config.absent import is_absent_flag, unknown_setting
 from cyserve.errors import ConfigError
 from cyserve.importer import load_class, worker_path
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-__all__ = ("KNOWN_SETTINGS", "Config", "Setting", "make_settings")
+__all__ = ("KNOWN_SETTINGS", "Config", "Setting", "SettingMeta", "make_settings")
 
 #: Every declared setting, in the order of declaration.
 KNOWN_SETTINGS: list[type["Setting"]] = []
+
+#: Sources of a value that nobody can look at to correct it.
+DEFAULT = "default"
+APPLICATION = "application"
 
 #: Environment variables with command line arguments: the first one that is set is read.
 CMD_ARGS_VARIABLES = ("CYSERVE_CMD_ARGS", "GUNICORN_CMD_ARGS")
@@ -40,10 +43,12 @@ class Setting:
     validator  takes a value from any source, returns it in its normal form, or raises ValueError
                or TypeError with a text that says what is allowed
     type, meta, action, nargs, const
-               as in argparse (`meta` is its metavar)
+               as in argparse (`meta` is its metavar); a plain function as `type` is a method
     default    value when no source gives one
     env        environment variable that replaces the default
     desc       what it means; the first line is the short form
+
+    `source` says where the value of an instance came from, as --print-config shows it.
     """
 
     name: str | None = None
@@ -61,13 +66,13 @@ class Setting:
     short: str | None = None
     order: int = -1
     value: Any = None
+    source: str = DEFAULT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
-        for attribute in ("validator", "type"):  # plain functions, not methods
-            if isinstance(own.get(attribute), FunctionType):
-                setattr(cls, attribute, staticmethod(own[attribute]))
+        if isinstance(own.get("validator"), FunctionType):  # a plain function, not a method
+            cls.validator = staticmethod(own["validator"])
         if own.get("desc"):
             cls.desc = dedent(own["desc"]).strip()
             cls.short = cls.desc.splitlines()[0]
@@ -78,6 +83,16 @@ class Setting:
     def __init__(self) -> None:
         if self.default is not None:
             self.set(self.default)
+        self.source = DEFAULT
+        text = os.environ.get(self.env) if self.env else None
+        value = None if text is None else self.from_env(text)
+        if value is not None:
+            source = f"environment variable {self.env}"
+            try:
+                self.set(value)
+            except (ConfigError, TypeError, ValueError) as exc:
+                raise _restated(exc, f"{source}: {self.name}", value) from exc.__cause__
+            self.source = source
 
     def __lt__(self, other: "Setting") -> bool:
         return self.section == other.section and self.order < other.order
@@ -123,10 +138,24 @@ class Setting:
         if not callable(self.validator):
             raise TypeError(f"the setting {self.name} has no validator")
         self.value = self.validator(val)
+        self.source = APPLICATION
 
     def from_env(self, text: str) -> Any:
         """The value that the text of the environment variable stands for; None: no value."""
         return text or None
+
+    def missing(self, cfg: "Config") -> str | None:
+        """What the value asks for and this version of cyserve does not have; None: nothing.
+
+        cfg: all settings, as the value alone may not tell.
+
+        The server does not start with such a value. For features of gunicorn that come later.
+        """
+        return None
+
+
+#: gunicorn's name for the class of Setting.
+SettingMeta = type(Setting)
 
 
 def make_settings(ignore: Iterable[str] | None = None) -> dict[str, Setting]:
@@ -141,16 +170,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def _restated(exc: Exception, name: str, value: Any) -> Exception:
+    """The same error with the setting's name and the value before its text."""
+    kind = next(k for k in (ConfigError, TypeError, ValueError) if isinstance(exc, k))
+    return kind(f"{name} = {shown(value)}: {exc}")
+
+
 class CommandLine(ArgumentParser):
     """An argument parser whose complaint is one line; `source` says where the arguments are."""
 
     source = ""
 
     def error(self, message: str) -> NoReturn:
-        for word in message.split():
-            flag = word.partition("=")[0]
-            if is_absent_flag(flag):
-                message = f"{flag}: this version of cyserve does not have it"
         self.exit(2, f"Error: {self.source}{message} (see {self.prog} --help)\n")
 
 
@@ -176,26 +207,30 @@ class Config:
     """
 
     settings: dict[str, Setting]
+    usage: str | None = None
+    prog: str = "cyserve"
+    env_orig: Mapping[str, str] = os.environ
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
+        # Subclasses exist that do the same here without calling this: no more state than that.
         self.settings = make_settings()
         self.usage = usage
         self.prog = prog or "cyserve"
         self.env_orig = os.environ.copy()
-        self._networks: dict[str, tuple[list[str], list[IPv4Network | IPv6Network]]] = {}
-        for name, setting in self.settings.items():
-            if setting.env is None or setting.env not in os.environ:
-                continue
-            value = setting.from_env(os.environ[setting.env])
-            if value is not None:
-                self._set(name, value, f"environment variable {setting.env}: ")
 
     def __str__(self) -> str:
+        return "\n".join(line for line, _ in self._lines())
+
+    def listing(self) -> str:
+        """What --print-config shows: a line for each setting, with where its value came from."""
+        return "\n".join(f"{line}  # {source}" for line, source in self._lines())
+
+    def _lines(self) -> list[tuple[str, str]]:
         width = max(map(len, self.settings))
-        return "\n".join(
-            f"{name:{width}} = {_printable(self.settings[name].get())}"
-            for name in sorted(self.settings)
-        )
+        return [
+            (f"{name:{width}} = {_printable(setting.get())}", setting.source)
+            for name, setting in sorted(self.settings.items())
+        ]
 
     def __getattr__(self, name: str) -> Any:
         settings = self.__dict__.get("settings")
@@ -211,22 +246,16 @@ class Config:
     def set(self, name: str, value: Any) -> None:
         """Check and store a value.
 
-        Raises AttributeError for a name that is no setting, ConfigError for a setting of gunicorn
-        that this version does not have, and ValueError, TypeError or ConfigError, naming the
-        setting, the value and what is allowed, for a bad value.
+        Raises AttributeError for a name that is no setting, and ValueError, TypeError or
+        ConfigError, naming the setting, the value and what is allowed, for a bad value.
         """
-        self._set(name, value, "")
-
-    def _set(self, name: str, value: Any, source: str) -> None:
         setting = self.settings.get(name)
         if setting is None:
-            raise unknown_setting(name)
+            raise AttributeError(f"No configuration setting for: {name}")
         try:
             setting.set(value)
         except (ConfigError, TypeError, ValueError) as exc:
-            kind = next(k for k in (ConfigError, TypeError, ValueError) if isinstance(exc, k))
-            message = f"{source}{name} = {shown(value)}: {exc}"
-            raise kind(message) from exc.__cause__
+            raise _restated(exc, name, value) from exc.__cause__
 
     def parser(self) -> "CommandLine":
         """An argument parser with a flag for every setting that has one."""
@@ -258,24 +287,43 @@ class Config:
         try:
             return shlex.split(self.env_orig.get(self.args_variable, ""))
         except ValueError as exc:
-            raise ConfigError(f"{self.args_variable}: {exc}") from None
+            raise ConfigError(f"${self.args_variable}: {exc}") from None
 
     def parse_args_from_env(self) -> Namespace:
         """The same, parsed. Exits with 2, as for the command line, if they cannot be."""
         parser = self.parser()
-        parser.source = f"{self.args_variable}: "
+        parser.source = f"${self.args_variable}: "
         return parser.parse_args(self.get_cmd_args_from_env())
 
     def validate(self) -> None:
-        """Check what only all settings together can tell. Raises ConfigError or RuntimeError."""
-        self.address  # noqa: B018
-        self.env  # noqa: B018
+        """Check what single settings cannot, in one line each. Raises ConfigError.
+
+        Refuses what asks for a feature that this version does not have.
+        """
+        for name, derived in (("bind", "address"), ("raw_env", "env")):
+            try:
+                getattr(self, derived)
+            except RuntimeError as exc:
+                raise ConfigError(f"{self._origin(name)}{exc}") from None
+        for name, setting in self.settings.items():
+            feature = setting.missing(self)
+            if feature is not None:
+                raise ConfigError(
+                    f"{self._origin(name)}{name} = {shown(setting.get())}: "
+                    f"this version of cyserve does not have {feature}"
+                )
         asked = self.settings["worker_class"].get()
         if isinstance(asked, str):
             try:
                 worker_path(self.worker_class_str)
             except LookupError as exc:
-                raise ConfigError(f"worker_class = {shown(asked)}: {exc}") from None
+                prefix = f"{self._origin('worker_class')}worker_class = {shown(asked)}"
+                raise ConfigError(f"{prefix}: {exc}") from None
+
+    def _origin(self, name: str) -> str:
+        """What messages begin with: where the value came from, if that was not a program."""
+        source = self.settings[name].source
+        return "" if source in {DEFAULT, APPLICATION} else f"{source}: "
 
     # Values derived from settings.
 
@@ -370,11 +418,13 @@ class Config:
 
     def _networks_of(self, name: str) -> "list[IPv4Network | IPv6Network]":
         texts = self.settings[name].get()
-        if name not in self._networks or self._networks[name][0] is not texts:
+        known: dict[str, Any] = self.__dict__.setdefault("_networks", {})
+        if name not in known or known[name][0] is not texts:
             from ipaddress import ip_network  # noqa: PLC0415 - rarely needed
 
-            self._networks[name] = texts, [ip_network(text) for text in texts if text != "*"]
-        return self._networks[name][1]
+            known[name] = texts, [ip_network(text) for text in texts if text != "*"]
+        networks: list[IPv4Network | IPv6Network] = known[name][1]
+        return networks
 
 
 def _printable(value: Any) -> str:

@@ -1,13 +1,107 @@
-"""Settings, section Debugging: look at the configuration instead of serving.
+"""Settings, section Debugging: follow changes of the source, look at what runs, check a
+configuration.
 
-Declarations only; `cyserve.app.base` acts on them.
+Declarations only; `cyserve.app.base` acts on the last two.
 """
 
-from cyserve.config.kinds import Flag
+import glob
+import os
+import sys
+from typing import TYPE_CHECKING, Any
 
-__all__ = ("ConfigCheck", "PrintConfig")
+from cyserve.config.core import Setting
+from cyserve.config.kinds import Flag, Texts
+from cyserve.config.validators import validate_list_string
+from cyserve.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cyserve.config.core import Config
+
+__all__ = (
+    "ConfigCheck",
+    "PrintConfig",
+    "Reload",
+    "ReloadEngine",
+    "ReloadExtraFiles",
+    "Spew",
+    "validate_list_of_files_or_patterns",
+    "validate_reload_engine",
+)
 
 SECTION = "Debugging"
+
+_ENGINES = ("auto", "poll", "inotify")
+
+
+def validate_reload_engine(val: Any) -> str:
+    """auto, poll or inotify."""
+    if not isinstance(val, str) or val not in _ENGINES:
+        raise ConfigError(f"allowed are {', '.join(_ENGINES)}")
+    return val
+
+
+def validate_list_of_files_or_patterns(val: Any) -> list[str]:
+    """Paths of existing files and directories; one with *, ? or [ may match nothing yet."""
+    paths = validate_list_string(val)
+    for path in paths:
+        if not glob.has_magic(path) and not os.path.exists(path):
+            raise ValueError(f"allowed are files, directories and patterns: no {path!r} here")
+    return paths
+
+
+class Reload(Flag):
+    name = "reload"
+    section = SECTION
+    cli = ("--reload",)
+    desc = """\
+        Restart the workers when a source file of the application changes.
+
+        For development; with preload_app changes are not seen.
+        """
+
+    def missing(self, cfg: "Config") -> str | None:
+        return "the reloader yet" if self.get() else None
+
+
+class ReloadEngine(Setting):
+    name = "reload_engine"
+    section = SECTION
+    cli = ("--reload-engine",)
+    meta = "STRING"
+    validator = validate_reload_engine
+    default = "auto"
+    desc = """\
+        How changes are noticed: poll, inotify (needs Linux and the package inotify), or auto.
+        """
+
+
+class ReloadExtraFiles(Texts):
+    name = "reload_extra_files"
+    section = SECTION
+    cli = ("--reload-extra-file",)
+    meta = "FILES"
+    validator = validate_list_of_files_or_patterns
+    desc = """\
+        File, directory or pattern (*, ?, [...]) that reload watches as well. Repeatable.
+        """
+
+    def set(self, val: Any) -> None:
+        super().set(val)
+        for path in self.get():
+            if not os.path.exists(path) and next(glob.iglob(path, recursive=True), None) is None:
+                print(f"Warning: {self.name}: nothing matches {path!r} yet", file=sys.stderr)
+
+
+class Spew(Flag):
+    name = "spew"
+    section = SECTION
+    cli = ("--spew",)
+    desc = """\
+        Print every line that the server and the application execute.
+        """
+
+    def missing(self, cfg: "Config") -> str | None:
+        return "spew yet" if self.get() else None
 
 
 class ConfigCheck(Flag):

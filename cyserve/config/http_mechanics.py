@@ -4,16 +4,19 @@ What is tolerated here has let requests be smuggled past proxies before; everyth
 asked for.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyserve.config.core import Setting
-from cyserve.config.kinds import Flag
+from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import (
     validate_choice,
     validate_dict,
     validate_string_to_addr_list,
     validate_string_to_list,
 )
+
+if TYPE_CHECKING:
+    from cyserve.config.core import Config
 
 __all__ = (
     "CasefoldHTTPMethod",
@@ -23,10 +26,14 @@ __all__ = (
     "PermitObsoleteFolding",
     "PermitUnconventionalHTTPMethod",
     "PermitUnconventionalHTTPVersion",
+    "Protocol",
     "ProxyAllowFrom",
     "ProxyProtocol",
+    "RootPath",
     "SecureSchemeHeader",
     "StripHeaderSpaces",
+    "UWSGIAllowFrom",
+    "validate_proxy_protocol",
 )
 
 SECTION = "Server Mechanics"
@@ -115,6 +122,48 @@ class ProxyAllowFrom(Setting):
 
         IP addresses, networks (10.0.0.0/8) or * for all, which lets every client choose its
         address. Peers on unix sockets always may.
+        """
+
+
+class Protocol(Text):
+    name = "protocol"
+    section = SECTION
+    cli = ("--protocol",)
+    default = "http"
+    desc = """\
+        What the listeners speak: http, or uwsgi for nginx's uwsgi_pass.
+
+        This version of cyserve has no uwsgi: with it, it does not start.
+        """
+
+    def missing(self, cfg: "Config") -> str | None:
+        return "the uwsgi protocol" if self.get() == "uwsgi" else None
+
+
+class UWSGIAllowFrom(Setting):
+    name = "uwsgi_allow_ips"
+    section = SECTION
+    cli = ("--uwsgi-allow-from",)
+    meta = "STRING"
+    validator = validate_string_to_addr_list
+    default = "127.0.0.1,::1"
+    desc = """\
+        Peers that may speak the uwsgi protocol, separated by commas.
+
+        IP addresses, networks (10.0.0.0/8) or * for all.
+        """
+
+
+class RootPath(Text):
+    name = "root_path"
+    section = SECTION
+    cli = ("--root-path",)
+    default = ""
+    desc = """\
+        The path under which a proxy mounts an ASGI application.
+
+        For ASGI only, as in gunicorn; a WSGI application learns it from the environment variable
+        or the trusted field SCRIPT_NAME.
         """
 
 

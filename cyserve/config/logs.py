@@ -4,16 +4,23 @@ Declarations only: whether a file can be written or a level exists is found out 
 """
 
 import sys
+from typing import TYPE_CHECKING, Any
 
+from cyserve.address import parse_address
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import validate_access_log_format, validate_class, validate_dict
 
+if TYPE_CHECKING:
+    from cyserve.config.core import Config
+
 __all__ = (
     "AccessLog",
     "AccessLogFormat",
+    "BacklogMetric",
     "CaptureOutput",
     "DisableRedirectAccessToSyslog",
+    "DogstatsdTags",
     "EnableStdioInheritance",
     "ErrorLog",
     "LogConfig",
@@ -21,10 +28,13 @@ __all__ = (
     "LogConfigJson",
     "LoggerClass",
     "Loglevel",
+    "StatsdHost",
+    "StatsdPrefix",
     "Syslog",
     "SyslogFacility",
     "SyslogPrefix",
     "SyslogTo",
+    "validate_statsd_address",
 )
 
 SECTION = "Logging"
@@ -224,4 +234,72 @@ class EnableStdioInheritance(Flag):
         In daemon mode, keep standard output and error if they are no terminal.
 
         Set PYTHONUNBUFFERED to see lines at once.
+        """
+
+
+def validate_statsd_address(val: Any) -> tuple[str, int] | str | None:
+    """None, or where StatsD listens: HOST, HOST:PORT (8125) or unix://PATH."""
+    allowed = "allowed are HOST, HOST:PORT and unix://PATH"
+    if val is None:
+        return None
+    if not isinstance(val, str):
+        raise TypeError(allowed)
+    text = val.strip()
+    scheme, colon, rest = text.partition(":")
+    if scheme == "unix" and colon and not (rest.isascii() and rest.isdecimal()):
+        return rest.removeprefix("//")
+    try:  # `unix:8125` is a host of that name, as in gunicorn
+        address = parse_address(f"tcp://{text}" if scheme == "unix" else text, default_port="8125")
+    except RuntimeError:
+        raise TypeError(allowed) from None
+    if not isinstance(address, tuple):
+        raise TypeError(allowed)
+    return address
+
+
+class StatsdHost(Setting):
+    name = "statsd_host"
+    section = SECTION
+    cli = ("--statsd-host",)
+    meta = "STATSD_ADDR"
+    validator = validate_statsd_address
+    default = None
+    desc = """\
+        Where a StatsD server listens, to send it metrics: HOST, HOST:PORT or unix://PATH.
+
+        The default port is 8125.
+        """
+
+    def missing(self, cfg: "Config") -> str | None:
+        return None if self.get() is None else "StatsD yet"
+
+
+class DogstatsdTags(Text):
+    name = "dogstatsd_tags"
+    section = SECTION
+    cli = ("--dogstatsd-tags",)
+    meta = "DOGSTATSD_TAGS"
+    default = ""
+    desc = """\
+        Tags that go with every metric sent to StatsD, separated by commas.
+        """
+
+
+class StatsdPrefix(Text):
+    name = "statsd_prefix"
+    section = SECTION
+    cli = ("--statsd-prefix",)
+    meta = "STATSD_PREFIX"
+    default = ""
+    desc = """\
+        What the names of metrics sent to StatsD begin with; a dot is put behind it.
+        """
+
+
+class BacklogMetric(Flag):
+    name = "enable_backlog_metric"
+    section = SECTION
+    cli = ("--enable-backlog-metric",)
+    desc = """\
+        Send StatsD how many connections wait to be accepted, on Linux.
         """

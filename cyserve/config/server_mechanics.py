@@ -4,7 +4,7 @@ The settings of this section about what HTTP is accepted are in `http_mechanics.
 """
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Number, Text, Texts
@@ -16,12 +16,17 @@ from cyserve.config.validators import (
     validate_user,
 )
 
+if TYPE_CHECKING:
+    from cyserve.config.core import Config
+
 __all__ = (
     "Chdir",
     "Daemon",
     "Env",
     "Group",
     "Initgroups",
+    "Paste",
+    "PasteGlobalConf",
     "Pidfile",
     "PreloadApp",
     "PythonPath",
@@ -168,7 +173,7 @@ class Umask(Number):
     name = "umask"
     section = SECTION
     cli = ("-m", "--umask")
-    type = staticmethod(auto_int)
+    type = auto_int
     default = 0
     desc = """\
         Mode bits that files and unix sockets of the server do not get, like umask(2).
@@ -202,4 +207,31 @@ class PythonPath(Text):
     default = None
     desc = """\
         Directories to search for Python modules first, separated by commas.
+        """
+
+
+class Paste(Text):
+    name = "paste"
+    section = SECTION
+    cli = ("--paste", "--paster")
+    default = None
+    desc = """\
+        Serve the application of a PasteDeploy file, as FILE or FILE#NAME.
+
+        Needs the package PasteDeploy.
+        """
+
+    def missing(self, cfg: "Config") -> str | None:
+        return "PasteDeploy yet" if self.get() else None
+
+
+class PasteGlobalConf(Texts):
+    name = "raw_paste_global_conf"
+    section = SECTION
+    cli = ("--paste-global",)
+    meta = "CONF"
+    desc = """\
+        Set a variable of the PasteDeploy file, as NAME=VALUE. Repeatable.
+
+        A = in the name is written \\=.
         """

@@ -40,8 +40,11 @@ _WHOLE_NUMBER = "allowed is a whole number, 0 or more"
 _SECONDS = "allowed is a number of seconds, 0 or more"
 
 
-def auto_int(text: str) -> int:
-    """A number from the command line: decimal, 0x, 0o, or octal with a leading 0."""
+def auto_int(_: Any, text: str) -> int:
+    """A number from the command line: decimal, 0x, 0o, or octal with a leading 0.
+
+    It is a method, for the attribute `type` of a Setting.
+    """
     if text[:1] == "0" and text.isdigit():
         return int(text, 8)
     return int(text, 0)

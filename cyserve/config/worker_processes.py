@@ -9,6 +9,9 @@ from cyserve.config.kinds import Number, Seconds
 from cyserve.config.validators import validate_choice, validate_class
 
 __all__ = (
+    "ASGIDisconnectGracePeriod",
+    "ASGILifespan",
+    "ASGILoop",
     "BootTimeout",
     "GracefulTimeout",
     "HttpParser",
@@ -18,6 +21,7 @@ __all__ = (
     "RequestTimeout",
     "SendTimeout",
     "Timeout",
+    "WebSocketMaxMessageSize",
     "WorkerClass",
     "WorkerConnections",
     "WorkerThreads",
@@ -211,4 +215,48 @@ class HttpParser(Setting):
         Which kernel reads and writes HTTP: fast (compiled), python, or auto.
 
         auto takes the compiled one if this installation has it. fast refuses to start without it.
+        """
+
+
+class ASGILoop(Setting):
+    name = "asgi_loop"
+    section = SECTION
+    cli = ("--asgi-loop",)
+    meta = "STRING"
+    validator = validate_choice("auto", "asyncio", "uvloop")
+    default = "auto"
+    desc = """\
+        Event loop of the asgi worker: asyncio, uvloop, or auto.
+        """
+
+
+class ASGILifespan(Setting):
+    name = "asgi_lifespan"
+    section = SECTION
+    cli = ("--asgi-lifespan",)
+    meta = "STRING"
+    validator = validate_choice("auto", "on", "off")
+    default = "auto"
+    desc = """\
+        Whether the asgi worker tells the application of its start and end: on, off or auto.
+        """
+
+
+class ASGIDisconnectGracePeriod(Number):
+    name = "asgi_disconnect_grace_period"
+    section = SECTION
+    cli = ("--asgi-disconnect-grace-period",)
+    default = 3
+    desc = """\
+        Seconds an ASGI application gets to finish when its client has gone.
+        """
+
+
+class WebSocketMaxMessageSize(Number):
+    name = "websocket_max_message_size"
+    section = SECTION
+    cli = ("--websocket-max-message-size",)
+    default = 16 * 1024 * 1024
+    desc = """\
+        Longest WebSocket message in bytes that the asgi worker takes; 0 is no limit.
         """

@@ -18,7 +18,7 @@ from typing import Any
 
 from cyserve import process
 from cyserve.certificates import Certificates
-from cyserve.scoreboard import READY, Scoreboard, Slot
+from cyserve.scoreboard import READY, STARTING, Scoreboard, Slot
 
 _STDERR = 2
 
@@ -97,8 +97,14 @@ class Worker:
         return f"<Worker {self.pid}>"
 
     def notify(self) -> None:
-        """Tell the master that the worker is alive; call it at least every `timeout` seconds."""
-        self.slot.beat()
+        """Tell the master that the worker is alive; call it at least every `timeout` seconds.
+
+        The first call from `run` says that it is ready: event loop and application have started.
+        """
+        slot = self.slot
+        if slot.state == STARTING:
+            slot.state = READY
+        slot.beat()
 
     def run(self) -> None:
         """Serve until `alive` is false. Written by subclasses."""
@@ -129,8 +135,7 @@ class Worker:
         self.load_wsgi()
         self.cfg.post_worker_init(self)
         self.booted = True
-        self.notify()
-        self.slot.state = READY
+        self.slot.state = STARTING
         if self.cfg.request_timeout:
             self._start_watch()
         self.run()
@@ -149,10 +154,11 @@ class Worker:
             self.watch = RequestWatch(self, interrupter).start()
 
     def interrupter(self) -> Any:
-        """How requests are interrupted (`interrupts.Interrupter`); None if they cannot be."""
-        from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
+        """How requests are interrupted (`interrupts.Interrupter`); None if they cannot be.
 
-        return ThreadInterrupter()
+        They cannot where they do not go through our cycle, as in worker classes of others.
+        """
+        return None
 
     def unwatch(self, connection: Any) -> None:
         """The request that this connection runs is overdue: its descriptor will be exchanged.

@@ -219,6 +219,11 @@ class ThreadWorker(Worker):
             self.log.exception("Exception while handling a request")
         conn.fail(exc)
 
+    def interrupter(self) -> Any:
+        from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
+
+        return ThreadInterrupter()
+
     def unwatch(self, connection: Connection) -> None:
         connection.interest = 0
         if connection.transport.fd >= 0:

@@ -69,9 +69,6 @@ class TornadoWorker(Worker):
         self.stopping = False
         super().init_process()
 
-    def interrupter(self) -> Any:
-        return None  # requests do not go through our cycle
-
     def run(self) -> None:
         app = self.wsgi
         if not isinstance(app, httputil.HTTPServerConnectionDelegate):
@@ -89,6 +86,7 @@ class TornadoWorker(Worker):
         tick = min(TICK, self.timeout or TICK)
         for callback in (self.watchdog, self.heartbeat):
             PeriodicCallback(callback, tick * 1000).start()
+        self.notify()
         self.ioloop.start()
 
     def watchdog(self) -> None:

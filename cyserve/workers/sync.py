@@ -19,6 +19,11 @@ class SyncWorker(Worker):
 
     serves_tls = True
 
+    def interrupter(self) -> Any:
+        from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
+
+        return ThreadInterrupter()
+
     def run(self) -> None:
         self.cycle = Cycle(self, keep_alive=False)
         interval = min(TICK, self.timeout or TICK)

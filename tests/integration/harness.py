@@ -37,20 +37,22 @@ LIVE: list[Server] = []  # for the report of a failing test
 
 T = TypeVar("T")
 
-# Marks each worker when it has booted and begins to serve; appended to every config file.
+# Marks each worker when it has booted and has shown life: now it serves. In every config file.
 _READY_HOOK = """
 _inner_post_worker_init = globals().get("post_worker_init")
 def post_worker_init(worker):
     if _inner_post_worker_init is not None:
         _inner_post_worker_init(worker)
-    serve = worker.run   # called once the worker counts as booted
-    def run():
-        import os
-        fd = os.open({path!r}, os.O_WRONLY | os.O_APPEND)
-        os.write(fd, b"%d\\n" % os.getpid())
-        os.close(fd)
-        serve()
-    worker.run = run
+    show_life, marked = worker.notify, []
+    def notify():
+        show_life()
+        if worker.booted and not marked:
+            import os
+            marked.append(True)
+            fd = os.open({path!r}, os.O_WRONLY | os.O_APPEND)
+            os.write(fd, b"%d\\n" % os.getpid())
+            os.close(fd)
+    worker.notify = notify
 """
 
 

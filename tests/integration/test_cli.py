@@ -73,12 +73,6 @@ def test_good_command_line(cli, args):
     [
         ([], 1, "No application module specified."),
         (["--nope", "shop"], 2, "unrecognized arguments: --nope"),
-        pytest.param(
-            ["--dirty-app", "x", "shop"],
-            2,
-            "Error: --dirty-app: this version of cyserve does not have it (see",
-            marks=differs("later-features"),
-        ),
         (["-w", "x", "shop"], 2, "argument -w/--workers: invalid int value: 'x'"),
         (["-w"], 2, "argument -w/--workers: expected one argument"),
         (["-w", "-1", "shop"], 1, "-1"),
@@ -105,7 +99,6 @@ def test_bad_command_line(cli, args, code, message):
     ("args", "message"),
     [
         (["-k", "nosuch"], "worker_class = 'nosuch': cyserve has no worker class of this name"),
-        (["-k", "asgi"], "worker_class = 'asgi': this version of cyserve does not have"),
         (["-b", "h:x"], "bind = 'h:x': 'x' is not a valid port number."),
         (["-b", "/run/x"], "write unix:/run/x for a unix socket"),
         (["-e", "COLOR"], "environment setting 'COLOR' invalid"),
@@ -121,6 +114,51 @@ def test_bad_setting_is_found_before_anything_starts(cli, args, message, check):
 
 
 @pytest.mark.parametrize(
+    ("args", "given", "message"),
+    [
+        (["-k", "asgi"], {}, "command line: worker_class = 'asgi'"),
+        (["--protocol", "uwsgi"], {}, "command line: protocol = 'uwsgi'"),
+        (["--control-socket", "c"], {}, "command line: control_socket = 'c'"),
+        (["--dirty-app", "a:B", "--dirty-workers", "1"], {}, "command line: dirty_apps = ['a:B']"),
+        (
+            ["-c", "own.py"],
+            {"files": {"own.py": "http2_cleartext = True"}},
+            "config file own.py: http2_cleartext = 'prior-knowledge'",
+        ),
+        (
+            [],
+            {"GUNICORN_CMD_ARGS": "--http-protocols h2,h1"},
+            "$GUNICORN_CMD_ARGS: http_protocols = ['h2', 'h1']",
+        ),
+    ],
+)
+@differs("later-features")
+def test_a_feature_of_later_stops_the_start(cli, args, given, message):
+    done = cli(*args, "shop", **given)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rf"Error: {re.escape(message)}: this version of cyserve does not have [^\n]+\n", done.stderr
+    )
+
+
+def test_settings_of_later_features_that_ask_for_nothing(cli):
+    args = ["--http-protocols", "h1", "--dirty-app", "a:B", "--asgi-loop", "uvloop"]
+    done = cli("--check-config", *args, "--no-control-socket", "--control-socket", "c", "shop")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@differs("misspelt")
+def test_a_misspelt_name_is_pointed_out(cli):
+    text = "wokers = 2\ndef postfork(server, worker): ...\nport = 1"
+    done = cli("--check-config", "-c", "own.py", "shop", files={"own.py": text})
+    assert done.returncode == 0
+    assert done.stderr == (
+        "Warning: config file own.py: there is no setting 'wokers'; did you mean 'workers'?\n"
+        "Warning: config file own.py: there is no setting 'postfork'; did you mean 'post_fork'?\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("env", "code", "message"),
     [
         ({"GUNICORN_CMD_ARGS": "--nope"}, 2, "unrecognized arguments: --nope"),
@@ -133,7 +171,7 @@ def test_bad_environment(cli, env, code, message):
     assert done.returncode == code
     assert message in done.stderr
     if not is_oracle():
-        assert re.fullmatch(rf"Error: [^\n]*{next(iter(env))}[^\n]+\n", done.stderr)
+        assert re.fullmatch(rf"Error: [^\n]*\b{next(iter(env))}[^\n]+\n", done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +216,10 @@ def test_failing_config_file(cli):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("workers = 'x'", "own.py: workers = 'x': allowed is a whole number, 0 or more"),
-        ("dirty_apps = 'x'", "own.py: dirty_apps: this version of cyserve does not have it"),
+        (
+            "workers = 'x'",
+            "config file own.py: workers = 'x': allowed is a whole number, 0 or more",
+        ),
         ("def on_exit(): ...", "allowed is a function with 1 positional parameters, this has 0"),
     ],
 )
@@ -188,13 +228,14 @@ def test_bad_value_in_a_config_file(cli, text, message):
     done = cli("--check-config", "-c", "own.py", "shop", files={"own.py": text})
     assert done.returncode == 1
     assert message in done.stderr
-    assert re.fullmatch(r"Error: own\.py: [^\n]+\n", done.stderr)
+    assert re.fullmatch(r"Error: config file own\.py: [^\n]+\n", done.stderr)
 
 
 def test_print_config(cli):
     done = cli("--print-config", "-w", "3", "-b", "127.0.0.1:1", "-m", "022", "shop")
     assert (done.returncode, done.stderr) == (0, "")
-    lines = dict(re.fullmatch(r"(\w+) +=(.*)", line).groups() for line in done.stdout.splitlines())
+    printed = re.sub(r"  # .*$", "", done.stdout, flags=re.MULTILINE)
+    lines = dict(re.fullmatch(r"(\w+) +=(.*)", line).groups() for line in printed.splitlines())
     assert list(lines) == sorted(lines)
     assert lines["workers"] == " 3"
     assert lines["bind"] == " ['127.0.0.1:1']"
@@ -203,6 +244,28 @@ def test_print_config(cli):
     assert lines["pre_fork"] == " <Prefork.pre_fork()>"
     assert lines["default_proc_name"] == " shop"
     assert cli("--print-config", "no_such_module").returncode == 1
+
+
+@differs("print-config-sources")
+def test_print_config_says_where_each_value_came_from(cli):
+    done = cli(
+        *("--print-config", "-c", "own.py", "--backlog", "5", "shop"),
+        GUNICORN_CMD_ARGS="--timeout 7 --backlog 4",
+        WEB_CONCURRENCY="2",
+        files={"own.py": "timeout = 6\nthreads = 3\n"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = dict(re.findall(r"^(\w+) += .*?  # (.*)$", done.stdout, re.MULTILINE))
+    expected = {
+        "backlog": "command line",
+        "config": "command line",
+        "default_proc_name": "command line",
+        "print_config": "command line",
+        "threads": "config file own.py",
+        "timeout": "$GUNICORN_CMD_ARGS",
+        "workers": "environment variable WEB_CONCURRENCY",
+    }
+    assert {name: source for name, source in said.items() if source != "default"} == expected
 
 
 def test_help(cli):

@@ -105,6 +105,7 @@ def test_an_application_that_does_not_load(start_changing, before):
         ("1/0", "Failed to read config file"),
         ("bind = ['nonsense:port']", "port"),
         ("worker_class = 'no.such.Class'", "no.such"),
+        ("protocol = 'uwsgi'", "protocol = 'uwsgi': this version of cyserve does not have"),
         ("import sys; sys.exit(3)", "exit"),
         ("def on_reload(server): 1/0", "division by zero"),
         ("def pre_fork(server, worker): 1/0", "division by zero"),
@@ -123,6 +124,16 @@ def test_settings_that_cannot_be_used(start_server, config, text):
     server.signal(signal.SIGKILL, old)  # and a new worker can still be started
     (new,) = server.wait_workers(1, but_not=[old])
     assert request(server.address).text.endswith(f" {new}\n")
+
+
+@differs("misspelt")
+def test_a_misspelt_name_is_pointed_out_in_the_log(start_server):
+    good = "wsgi_app = 'plain:app'\nbind = '127.0.0.1:0'\n"
+    server = start_server(None, bind=None, config=good)
+    server.write_config(good + "wokers = 3\n")
+    server.signal(signal.SIGHUP)
+    server.wait_log(r"\[WARNING\] config file .*'wokers'; did you mean 'workers'\?")
+    server.wait_log(r"Reloaded: 1 new workers are ready\.")
 
 
 @differs("reload-broken")

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from cyserve import _accel, paths
+from cyserve import _accel, gunicorn_alias, paths
 from cyserve.workers.interrupts import ThreadInterrupter
 
 KERNELS = {
@@ -68,6 +68,7 @@ def launched_in(tmp_path, monkeypatch, clean_env):
     paths.launch_directory.cache_clear()
     yield tmp_path
     paths.launch_directory.cache_clear()
+    gunicorn_alias.uninstall()
     for name in set(sys.modules) - before:
         module = sys.modules[name]
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):

@@ -47,11 +47,14 @@ def test_reload_reads_the_file_again_even_within_the_same_second(app, launched_i
     [
         ("workers = 'x'", "own.py: workers = 'x': allowed is a whole number"),
         ("chdir = 'gone'", "can't chdir to"),
-        ("chdir = 'other'\nworker_class = 'asgi'", "does not have the worker class asgi"),
-        ("chdir = 'other'\nbind = 'h:x'", "'x' is not a valid port number"),
         (
-            "chdir = 'other'\ndirty_apps = 'x'",
-            "own.py: dirty_apps: this version of cyserve does not",
+            "chdir = 'other'\nwsgi_app = 'shop:two'\nworker_class = 'asgi'",
+            "does not have the worker class asgi",
+        ),
+        ("chdir = 'other'\nwsgi_app = 'shop:two'\nbind = 'h:x'", "'x' is not a valid port number"),
+        (
+            "chdir = 'other'\nwsgi_app = 'shop:two'\nprotocol = 'uwsgi'",
+            "config file own.py: protocol = 'uwsgi': this version of cyserve does not",
         ),
         ("chdir = 'other'", "No application module specified."),
         ("workers = 3\n1 / 0", "Failed to read config file: own.py"),

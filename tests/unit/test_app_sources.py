@@ -126,7 +126,7 @@ def test_application_of_the_command_line_wins_over_wsgi_app(load, launched_in):
         (["shop"], "workers = 'x'", "gunicorn.conf.py: workers = 'x': allowed is a whole number"),
         (["shop"], "bind = 80", "gunicorn.conf.py: bind = 80: allowed is a string or a list"),
         (["shop"], "from os import umask", "gunicorn.conf.py: umask = <built-in function umask>"),
-        (["shop"], "dirty_apps = 'x'", "gunicorn.conf.py: dirty_apps: this version of"),
+        (["shop"], "protocol = 'uwsgi'", "gunicorn.conf.py: protocol = 'uwsgi': this version of"),
         (["shop"], "def on_exit(a, b): ...", "gunicorn.conf.py: on_exit = <function on_exit"),
         (["-c", "no.py", "shop"], "", "config file 'no.py' doesn't exist"),
         (["-c", ".", "shop"], "", "config file '.': Is a directory"),
@@ -164,7 +164,7 @@ def test_bad_arguments_in_the_environment_name_the_variable(
         load("shop")
     said = capsys.readouterr().err
     assert caught.value.code == code
-    assert said.startswith(f"Error: {variable}: ")
+    assert said.startswith(f"Error: ${variable}: ")
     assert message in said
     assert said.count("\n") == 1
 
@@ -182,10 +182,10 @@ def test_failing_config_file_shows_the_users_traceback_only(load, launched_in, c
 
 
 def test_settings_that_look_misspelt_are_pointed_out(load, launched_in, capsys):
-    write(launched_in / "own.py", "wokers = 3\nport = 8000\nreload = False\ndirty_apps = None")
+    write(launched_in / "own.py", "wokers = 3\nport = 8000\nenv = 4")
     assert load("-c", "own.py", "shop").cfg.workers == 1
     assert capsys.readouterr().err == (
-        "Warning: own.py: there is no setting 'wokers'; did you mean 'workers'?\n"
+        "Warning: config file own.py: there is no setting 'wokers'; did you mean 'workers'?\n"
     )
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from cyserve.children import BackOff, Child
-from cyserve.scoreboard import READY, Scoreboard
+from cyserve.scoreboard import READY, STARTING, Scoreboard
 
 SECOND = 1_000_000_000
 
@@ -30,6 +30,21 @@ def ended(code):
 
 def killed(name):
     return ended(f"os.kill(os.getpid(), signal.{name}); time.sleep(30)")
+
+
+def test_a_worker_is_ready_at_its_first_heartbeat(child):
+    child.slot.state = STARTING  # its run() has been called: it may start an application first
+    assert not child.ready
+    child.slot.beat()
+    assert child.ready
+
+
+def test_a_worker_that_never_shows_life_is_taken_for_ready_in_the_end(child):
+    child.born -= 61
+    assert not child.ready  # it may still be loading the application
+    child.slot.state = STARTING
+    assert child.ready
+    assert child.overdue(time.monotonic() + 1000, timeout=30, boot_timeout=0) == ""
 
 
 def test_a_good_end_needs_no_words(child):

@@ -9,8 +9,8 @@ import pytest
 
 from cyserve import config
 from cyserve.config import Config, Setting
-from cyserve.config.absent import misspelt
 from cyserve.config.kinds import Number
+from cyserve.config.misspelt import misspelt
 from cyserve.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("clean_env")
@@ -35,11 +35,6 @@ def test_unknown_name():
     for use in (lambda: cfg.nothing, lambda: cfg.set("nothing", 1)):
         with pytest.raises(AttributeError, match="No configuration setting for: nothing"):
             use()
-
-
-def test_setting_of_gunicorn_that_is_absent():
-    with pytest.raises(ConfigError, match=r"dirty_apps: this version of cyserve does not have it"):
-        Config().set("dirty_apps", "x")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +179,14 @@ def test_names_of_the_default_logger(uri):
             r"does not have the worker class asgi yet; it has sync",
         ),
         ({"worker_class": "nosuch"}, r"worker_class = 'nosuch': cyserve has no worker class of"),
+        (
+            {"http_protocols": "h1,h2"},
+            r"http_protocols = \['h1', 'h2'\]: this version of cyserve does",
+        ),
+        ({"http2_cleartext": "both"}, r"http2_cleartext = 'both': .* does not have HTTP/2"),
+        ({"protocol": " uwsgi"}, r"protocol = 'uwsgi': .* does not have the uwsgi protocol"),
+        ({"dirty_apps": ["a:B"], "dirty_workers": 1}, r"dirty_apps = \['a:B'\]: .* dirty workers"),
+        ({"control_socket": "/x"}, r"control_socket = '/x': .* does not have a control socket"),
         ({"bind": ["h:x"]}, r"bind = 'h:x': 'x' is not a valid port number"),
         ({"raw_env": ["A"]}, r"raw_env: environment setting 'A' invalid; allowed is NAME=VALUE"),
         ({"raw_env": ["=1"]}, r"raw_env: environment setting '=1' invalid"),
@@ -195,6 +198,29 @@ def test_validate_refuses(settings, message):
         cfg.set(name, value)
     with pytest.raises((ConfigError, RuntimeError), match=message):
         cfg.validate()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"http_protocols": "h1"},
+        {"http2_cleartext": False},
+        {"http2_max_frame_size": 20000},
+        {"protocol": "anything"},
+        {"dirty_apps": ["a:B"]},
+        {"dirty_workers": 1},
+        {"control_socket": "/x", "control_socket_disable": True},
+        {"control_socket": None},
+        {"control_socket_mode": 0o660},
+        {"asgi_loop": "uvloop", "root_path": "/x"},
+    ],
+    ids=str,
+)
+def test_validate_accepts_what_does_not_use_a_missing_feature(settings):
+    cfg = Config()
+    for name, value in settings.items():
+        cfg.set(name, value)
+    cfg.validate()
 
 
 def test_validate_accepts_the_defaults_and_foreign_workers():
@@ -347,7 +373,15 @@ def test_misspelt_suspects_only_plain_values_near_a_setting():
         "max_workers": 4,
         "access_log_dir": "/var/log",
         "timeouts": 3.5,
-        "reload": False,
+        "env": "production",
+        "pid": 3,
+        "keyfiles": None,
+        "secure_scheme_header": {},
+        "postfork": lambda server, worker: None,
+        "pre_exe": "text",
+        "log_file": "/var/log/x",
+        "access_logfile": "/var/log/x",
+        "accesslog": "/var/log/x",
     }
     assert misspelt(names, Config().settings) == {
         "wokers": "workers",
@@ -355,4 +389,8 @@ def test_misspelt_suspects_only_plain_values_near_a_setting():
         "log_level": "loglevel",
         "preload": "preload_app",
         "bindd": "bind",
+        "timeouts": "timeout",
+        "secure_scheme_header": "secure_scheme_headers",
+        "postfork": "post_fork",
+        "log_file": "errorlog",
     }

@@ -124,7 +124,7 @@ def test_a_dict_is_copied():
     ("text", "number"), [("022", 18), ("0", 0), ("0o22", 18), ("0x12", 18), ("18", 18)]
 )
 def test_auto_int_reads_a_leading_zero_as_octal(text, number):
-    assert v.auto_int(text) == number
+    assert v.auto_int(None, text) == number
 
 
 class Hooks:
