@@ -1,6 +1,7 @@
 # make serve   build and install into .venv, then serve the demo app at http://127.0.0.1:8000
 # make test    run the whole suite against the built wheel, compiled and then pure
-# make lint    style, types and floors, each in an environment of its own (tox)
+# make lint    style, types, floors and documentation, each in an environment of its own (tox)
+# make docs    the documentation alone, into build/docs (tox)
 # make bench   the micro-benchmarks (tox)
 # make clean   remove all that the others made
 #
@@ -12,7 +13,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-compiled test-pure lint bench clean
+.PHONY: help serve test test-compiled test-pure lint docs bench clean
 
 # The first interpreter that is new enough and can make virtual environments.
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
@@ -101,7 +102,11 @@ test-pure: $(INSTALLED) $(TEST_NEEDS) $(ORACLE_MADE)
 	@$(call PYTEST,CYSERVE_NO_EXTENSIONS=1)
 
 lint: $(TOX)
-	@$(BIN)/tox run -e lint,types,floors
+	@$(BIN)/tox run -e lint,types,floors,docs
+
+docs: $(TOX)
+	@$(BIN)/tox run -q -e docs
+	@echo "make: build/docs/index.html"
 
 bench: $(TOX)
 	@$(BIN)/tox run -e bench -- $(addprefix $(CURDIR)/,$(or $(BENCHES),benchmarks)) $(PYTEST_ARGS)

@@ -45,6 +45,8 @@ class Setting:
     type, meta, action, nargs, const
                as in argparse (`meta` is its metavar); a plain function as `type` is a method
     default    value when no source gives one
+    default_text
+               the default in words, where it depends on the machine or on more than the value
     env        environment variable that replaces the default
     desc       what it means; the first line is the short form
 
@@ -61,6 +63,7 @@ class Setting:
     nargs: int | str | None = None
     const: Any = None
     default: Any = None
+    default_text: str | None = None
     env: str | None = None
     desc: str | None = None
     short: str | None = None

@@ -185,6 +185,7 @@ class SyslogTo(Text):
     cli = ("--log-syslog-to",)
     meta = "SYSLOG_ADDR"
     default = _SYSLOG
+    default_text = "udp://localhost:514; on macOS and the BSDs the system's unix socket"
     desc = """\
         Where syslog listens: unix://PATH#TYPE, udp://HOST:PORT or tcp://HOST:PORT.
 

@@ -59,6 +59,7 @@ class Sendfile(Setting):
     validator = validate_bool
     action = "store_const"
     const = False
+    default_text = "on"
     env = "SENDFILE"
     desc = """\
         Send files that the application returns with sendfile(2). On unless turned off.
@@ -95,10 +96,9 @@ class Chdir(Setting):
     meta = "DIR"
     validator = validate_chdir
     default = "."
+    default_text = "the directory the server was started in"
     desc = """\
         Directory to work in, also the first place where the application is searched.
-
-        The default is the directory the server was started in.
         """
 
 
@@ -152,6 +152,7 @@ class User(Setting):
     meta = "USER"
     validator = validate_user
     default = os.geteuid()
+    default_text = "the user who starts the server"
     desc = """\
         Name or number of the user the workers run as.
         """
@@ -164,6 +165,7 @@ class Group(Setting):
     meta = "GROUP"
     validator = validate_group
     default = os.getegid()
+    default_text = "the group of who starts the server"
     desc = """\
         Name or number of the group the workers run as.
         """

@@ -34,6 +34,11 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
+    {sites}
+}}
+"""
+
+SITE = """
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         location / {{
@@ -43,15 +48,15 @@ http {{
             proxy_set_header X-Forwarded-Proto https;
         }}
     }}
-}}
 """
 
 
 @contextmanager
-def nginx(directory: Path, upstream: str) -> Iterator[str]:
+def nginx(directory: Path, upstream: str, site: str = SITE) -> Iterator[str]:
     """Runs nginx before a server, given as `H:P` or `unix:/path`; gives the base URL.
 
-    It buffers uploads, as its default is, and says that the client came by https.
+    It buffers uploads, as its default is, and says that the client came by https. site: what
+    stands in the http block instead, with {upstream} and {port} and other braces doubled.
     """
     program = require_program("nginx")
     directory.mkdir()
@@ -60,8 +65,7 @@ def nginx(directory: Path, upstream: str) -> Iterator[str]:
     conf.write_text(
         NGINX_CONF.format(
             directory=directory,
-            port=port,
-            upstream=upstream,
+            sites=site.format(port=port, upstream=upstream),
             user="user root;" if os.geteuid() == 0 else "",
         )
     )

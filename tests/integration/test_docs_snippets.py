@@ -1,0 +1,237 @@
+"""The documentation's examples do what the page says: config files, command lines, proxies, units.
+
+Each is read from its page, put where it belongs and run. Only what a test cannot have is replaced:
+a port, a path, the place of the program.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGHUP, SIGTERM
+
+import pytest
+from deployment import nginx
+from doc_snippets import block, blocks, commands
+from harness import TIMEOUT, Server, command_under_test, free_port, server_environment
+from http_client import request
+
+APP = block("index.md", "app.py").text
+FILES = {
+    "app.py": APP,
+    "proj/wsgi.py": APP + "\napplication = app\n",
+    "shop.py": APP + "\ndef create_app(name):\n    return app\n",
+}
+CONFIGS = [found for found in blocks(language="python") if found.name.endswith(".conf.py")]
+PROGRAMS = [found for found in blocks(language="python") if found not in CONFIGS]
+PAGES = sorted({page for page, _, _ in commands()})
+
+# The environ as JSON, and WebSocket's handshake without the rest of it.
+ECHO = """
+import json
+def app(environ, start_response):
+    if environ.get("HTTP_UPGRADE"):
+        environ["gunicorn.socket"].sendall(b"HTTP/1.1 101 Switching Protocols\\r\\n\\r\\n")
+        return []
+    text = json.dumps({k: v for k, v in environ.items() if isinstance(v, str)}).encode()
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with the applications that the pages name, and `cyserve` in bin/."""
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    program = tmp_path / "bin/cyserve"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command_under_test())} "$@"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+class Started(Server):
+    """A server started by a command as a page shows it; `address` is where it listens."""
+
+    def __init__(self, place: Path, command: list[str], workers: int, **options: object) -> None:
+        super().__init__(place, None, **options)  # type: ignore[arg-type]
+        self._env["PATH"] = f"{place}/bin:{self._env['PATH']}"
+        self.command = command
+        self.start()
+        listening = self.wait_log(r"Listening at: (\S+) \(\d+\)")[0]
+        self.addresses = [self._parse_address(listening)]
+        self.wait_log("Booting worker with pid", workers)
+
+
+@pytest.fixture
+def started(place: Path) -> Iterator[object]:
+    """Starts commands; ends them all."""
+    servers: list[Server] = []
+
+    def start(command: list[str], workers: int, **options: object) -> Server:
+        servers.append(Started(place, command, workers, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.destroy()
+
+
+def check(place: Path, arguments: list[str], **env: str) -> subprocess.Popen[str]:
+    """`cyserve --check-config` with these arguments, under way."""
+    return subprocess.Popen(
+        [str(place / "bin/cyserve"), "--check-config", *arguments],
+        cwd=place,
+        env=server_environment(env, None),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_config_files_load_without_a_warning(place, config):
+    (place / "gunicorn.conf.py").write_text(config.text)
+    run = check(place, ["-c", "gunicorn.conf.py", "app:app"])
+    assert (*run.communicate(timeout=TIMEOUT), run.returncode) == ("", "", 0)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+def test_programs_are_python(program):
+    compile(program.text, str(program), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_command_lines_are_understood(place, page):
+    (place / "gunicorn.conf.py").write_text("workers = 2\n")
+    runs = [
+        (words, check(place, words, **variables))
+        for where, variables, words in commands()
+        if where == page
+    ]
+    results = [(words, *run.communicate(timeout=TIMEOUT), run.returncode) for words, run in runs]
+    assert [found for found in results if found[2:] != ("", 0)] == []
+
+
+def test_nginx_before_it(place, started):
+    page = "deploy/nginx.md"
+    (place / "app.py").write_text(ECHO)
+    path = place / "app.sock"
+    shown = block(page, "gunicorn.conf.py").text
+    assert "unix:/run/app/app.sock" in shown
+    (place / "gunicorn.conf.py").write_text(shown.replace("/run/app/app.sock", str(path)))
+    command = ["cyserve", "-c", "gunicorn.conf.py", "--access-logfile", "-", "app:app"]
+    server = started(command, 2)
+
+    site = block(page, "/etc/nginx/conf.d/app.conf").text.rstrip().removesuffix("}")
+    inner = [found.text for found in blocks(page, "nginx") if "in the server block" in found.text]
+    site += "".join(inner) + "}"
+    assert "unix:/run/app/app.sock" in site
+    assert "listen 80;" in site
+    site = site.replace("{", "{{").replace("}", "}}")
+    site = site.replace("unix:/run/app/app.sock", "{upstream}")
+    site = site.replace("listen 80;", "listen 127.0.0.1:{port};")
+    with nginx(place / "nginx", f"unix:{path}", site) as url:
+        host = url.partition("//")[2]
+        address = (host.partition(":")[0], int(host.partition(":")[2]))
+        answer = json.loads(request(address, "/a?b").body)
+        assert answer["HTTP_HOST"] == "test.example"
+        assert answer["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+        assert answer["wsgi.url_scheme"] == "http"
+        assert "HTTP_CONNECTION" not in answer  # so that connections to the server are kept
+        assert (answer["SCRIPT_NAME"], answer["PATH_INFO"]) == ("", "/a")
+        below = json.loads(request(address, "/shop/cart").body)
+        assert (below["SCRIPT_NAME"], below["PATH_INFO"]) == ("/shop", "/cart")
+        upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+        assert request(address, "/ws", headers=upgrade).status == 101
+    server.wait_log(r'^127\.0\.0\.1 - \[.*\] "GET /a\?b HTTP/1.1" 200 ')
+
+
+def test_procfile(place, started):
+    line = re.search(r"^web: (.*)$", block("deploy/procfile.md", "Procfile").text, re.MULTILINE)
+    port = free_port()
+    env = {"PORT": str(port), "WEB_CONCURRENCY": "2"}
+    server = started(["sh", "-c", f"exec {line[1]}"], 2, env=env)
+    assert server.address == ("0.0.0.0", port)
+    assert request(("127.0.0.1", port), "/x").text == "Hello from /x\n"
+    server.wait_log('"GET /x HTTP/1.1" 200')
+    for pid in server.all_pids():  # as the platform does: everybody gets it
+        server.signal(SIGTERM, pid)
+    assert server.wait_exit() == 0
+
+
+def test_docker_command(place, started):
+    text = block("deploy/docker.md", "Dockerfile").text
+    command = json.loads(re.search(r"^CMD (\[.*\])$", text, re.MULTILINE)[1])
+    port = free_port()
+    config = block("deploy/docker.md", "gunicorn.conf.py").text
+    (place / "gunicorn.conf.py").write_text(config)
+    assert command.count("0.0.0.0:8000") == 1
+    command[command.index("0.0.0.0:8000")] = f"127.0.0.1:{port}"
+    server = started(command, 3, env={"WEB_CONCURRENCY": "3"})
+    assert request(server.address, "/x").status == 200
+
+    health = next(found for found in blocks("deploy/docker.md") if "HEALTHCHECK" in found.text)
+    words = json.loads(re.search(r"CMD (\[.*\])$", health.text, re.MULTILINE)[1])
+    assert words[0] == "python"
+    words = [sys.executable, *(word.replace(":8000/", f":{port}/") for word in words[1:])]
+    subprocess.run(words, check=True, timeout=TIMEOUT)
+    assert server.stop() == 0
+    assert subprocess.run(words, check=False, timeout=TIMEOUT, capture_output=True).returncode
+
+
+# Hands on the listener the way systemd does, then becomes the program.
+AS_SYSTEMD = """
+import os, sys
+fd = int(sys.argv[1])
+if fd != 3:
+    os.dup2(fd, 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    """A unit of the page, with names as they are written."""
+    parsed = configparser.ConfigParser(interpolation=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read_string(block("deploy/systemd.md", f"/etc/systemd/system/{name}").text)
+    return parsed
+
+
+def test_systemd_unit(place, started):
+    service = unit("app.service")["Service"]
+    words = shlex.split(service["ExecStart"])
+    assert words[0] == "/srv/app/venv/bin/cyserve"
+    words[0] = str(place / "bin/cyserve")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        manager.settimeout(TIMEOUT)
+        manager.bind(str(place / "notify"))
+        server = started(
+            [sys.executable, "-c", AS_SYSTEMD, str(listener.fileno()), *words],
+            2,
+            pass_fds=[listener.fileno()],
+            env={"NOTIFY_SOCKET": str(place / "notify")},
+        )
+        assert service["Type"] == "notify"
+        assert b"READY=1" in manager.recv(4096).split(b"\n")
+        assert request(listener.getsockname(), "/x").status == 200
+        assert service["ExecReload"] == "/bin/kill -s HUP $MAINPID"
+        server.signal(SIGHUP)
+        server.wait_log("Reloaded: 2 new workers are ready")
+        assert server.stop() == 0
+    assert unit("app.socket")["Socket"]["ListenStream"]
