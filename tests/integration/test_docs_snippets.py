@@ -235,3 +235,17 @@ def test_systemd_unit(place, started):
         server.wait_log("Reloaded: 2 new workers are ready")
         assert server.stop() == 0
     assert unit("app.socket")["Socket"]["ListenStream"]
+
+
+@pytest.mark.parametrize("module", ["cyserve", "gunicorn"])
+def test_a_program_that_embeds_the_server(place, started, module):
+    page = "migrating-from-gunicorn.md"
+    port = free_port()
+    text = block(page, "serve.py").text.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    (place / "serve.py").write_text(text.replace("from cyserve.", f"from {module}."))
+    command = ["python", "serve.py"]
+    if module == "gunicorn":
+        shown = [found.text.strip() for found in blocks(page, "console")]
+        command = next(text for text in shown if "gunicorn_alias" in text).split()[1:]
+    server = started([sys.executable, *command[1:]], 2)
+    assert request(server.address, "/x").text == "Hello from /x\n"
