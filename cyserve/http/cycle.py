@@ -50,6 +50,16 @@ class Cycle:
         self.access = self.log.access if self.log.access_log_enabled else None
         self.watch = worker.watch  # for `request_timeout`; None without
 
+    def serve(self, req: Request) -> None:
+        """`run`, for a `handle_request` that others wrap: they learn of what went wrong.
+
+        Raises what the application has raised, and keeps it as `req.failure`: all that has to be
+        done about it has been done.
+        """
+        self.run(req)
+        if req.failure is not None:
+            raise req.failure
+
     def run(self, req: Request) -> None:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
         connection = req.connection
@@ -84,6 +94,8 @@ class Cycle:
             logged = True  # by the watch, as soon as the time was over
         except BaseException as exc:
             connection.keep = False
+            if isinstance(exc, Exception):
+                req.failure = exc
             self._failed(req, resp, exc)
         finally:
             if not logged and resp is not None:
@@ -128,16 +140,9 @@ class Cycle:
                 transport.waiting = len(transport.output)
             self.log.exception("Error handling request")
         else:
-            if isinstance(exc, ParseException) and exc.status < 500:
-                peer = peer_name(req.connection.address)
-                self.log.warning("Invalid request from ip=%s: %s", peer, exc)
-            else:
-                self.log.exception("Error handling request %s %s", req.method, req.uri)
             if resp is not None:
                 resp.status = status_for(exc)
-            transport.discard()
-            transport.output.write(response_for(exc))
-            transport.waiting = len(transport.output)
+            worker.handle_error(req, transport.sock, req.connection.address, exc)
         if not isinstance(exc, Exception) and worker.leaving:
             with contextlib.suppress(OSError):
                 transport.flush()  # the loop will not come round to it
@@ -154,6 +159,26 @@ class Cycle:
             self.post_request(self.worker, req, environ, resp)  # type: ignore[misc]
         except Exception:
             self.log.exception("Exception in post_request hook")
+
+
+def known(req: Request | None, exc: BaseException) -> bool:
+    """Whether this is what `serve` has raised, so that nothing is left to be done about it."""
+    if req is None or exc is not req.failure:
+        return False
+    req.failure = None  # it refers to us by its traceback
+    return True
+
+
+def answer_failure(log: Any, req: Request, exc: BaseException) -> None:
+    """Log why a request failed before anything was sent, and answer it."""
+    if isinstance(exc, ParseException) and exc.status < 500:
+        log.warning("Invalid request from ip=%s: %s", peer_name(req.connection.address), exc)
+    else:
+        log.exception("Error handling request %s %s", req.method, req.uri)
+    transport = req.connection.transport
+    transport.discard()
+    transport.output.write(response_for(exc))
+    transport.waiting = len(transport.output)
 
 
 def _hook(cfg: Any, name: str) -> Callable[..., Any] | None:
