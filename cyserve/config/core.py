@@ -355,9 +355,17 @@ class Config:
 
     @property
     def logger_class(self) -> Any:
-        """The logger class, installed. Raises RuntimeError if it cannot be loaded."""
+        """The logger class, installed; the default one counts if there is a `statsd_host`.
+
+        Raises RuntimeError if it cannot be loaded.
+        """
         uri = self.settings["logger_class"].get()
-        found = load_class(uri, default="cyserve.glogging.Logger", section="gunicorn.loggers")
+        default = "cyserve.glogging.Logger"
+        if self.statsd_host is not None:
+            default = "cyserve.instrument.statsd.Statsd"
+            if uri in {"cyserve.glogging.Logger", "gunicorn.glogging.Logger"}:
+                uri = default
+        found = load_class(uri, default=default, section="gunicorn.loggers")
         if hasattr(found, "install"):
             found.install()
         return found

@@ -16,6 +16,7 @@ from typing import Any
 from cyserve._errors import ParseException
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
+from cyserve.http.refusal import access_function
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
@@ -47,7 +48,7 @@ class Cycle:
         if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
-        self.access = self.log.access if self.log.access_log_enabled else None
+        self.access = access_function(self.log)
         self.watch = worker.watch  # for `request_timeout`; None without
 
     def serve(self, req: Request) -> None:
@@ -150,7 +151,7 @@ class Cycle:
 
     def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
         try:
-            self.access(resp, req, environ, timedelta(seconds=seconds))  # type: ignore[misc]
+            self.access(resp, req, environ, timedelta(seconds=seconds))
         except Exception:  # a logger of the user's must not end the worker
             self.log.exception("Exception while logging access")
 
