@@ -18,4 +18,5 @@ cdef class Cycle:
         connection=Connection, resp=ResponseCore, environ=dict, started=double, alive=bint,
         logged=bint, endpoint=Endpoint, number=Py_ssize_t)
     cpdef run(self, RequestCore req)
+    cpdef serve(self, RequestCore req)
     cpdef _respond(self, ResponseCore resp, dict environ)

@@ -17,6 +17,7 @@ from cyserve._errors import Refusal
 from cyserve.http import wsgi
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
+from cyserve.http.refusal import access_function
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response, is_patched
 from cyserve.http.transport import peer_name
@@ -50,8 +51,18 @@ class Cycle:
         if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
-        self.access = self.log.access if self.log.access_log_enabled else None
+        self.access = access_function(self.log)
         self.watch = worker.watch  # for `request_timeout`; None without
+
+    def serve(self, req: Request) -> None:
+        """`run`, for a `handle_request` that others wrap: they learn of what went wrong.
+
+        Raises what the application has raised, and keeps it as `req.failure`: all that has to be
+        done about it has been done.
+        """
+        self.run(req)
+        if req.failure is not None:
+            raise req.failure
 
     def run(self, req: Request) -> None:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
@@ -90,6 +101,8 @@ class Cycle:
             logged = True  # by the watch, as soon as the time was over
         except BaseException as exc:
             connection.keep = False
+            if isinstance(exc, Exception):
+                req.failure = exc
             self._failed(req, resp, exc)
         finally:
             if not logged and resp is not None:
@@ -160,16 +173,9 @@ class Cycle:
                 transport.waiting = len(transport.output)
             self.log.exception("Error handling request")
         else:
-            if isinstance(exc, Refusal) and exc.status < 500:
-                peer = peer_name(req.connection.address)
-                self.log.warning("Invalid request from ip=%s: %s", peer, exc)
-            else:
-                self.log.exception("Error handling request %s %s", req.method, req.uri)
             if resp is not None:
                 resp.status = status_for(exc)
-            transport.discard()
-            transport.output.write(response_for(exc))
-            transport.waiting = len(transport.output)
+            worker.handle_error(req, transport.sock, req.connection.address, exc)
         if not isinstance(exc, Exception) and worker.leaving:
             with contextlib.suppress(OSError):
                 transport.flush()  # the loop will not come round to it
@@ -177,7 +183,7 @@ class Cycle:
 
     def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
         try:
-            self.access(resp, req, environ, timedelta(seconds=seconds))  # type: ignore[misc]
+            self.access(resp, req, environ, timedelta(seconds=seconds))
         except Exception:  # a logger of the user's must not end the worker
             self.log.exception("Exception while logging access")
 
@@ -186,6 +192,26 @@ class Cycle:
             self.post_request(self.worker, req, environ, resp)  # type: ignore[misc]
         except Exception:
             self.log.exception("Exception in post_request hook")
+
+
+def known(req: Request | None, exc: BaseException) -> bool:
+    """Whether this is what `serve` has raised, so that nothing is left to be done about it."""
+    if req is None or exc is not req.failure:
+        return False
+    req.failure = None  # it refers to us by its traceback
+    return True
+
+
+def answer_failure(log: Any, req: Request, exc: BaseException) -> None:
+    """Log why a request failed before anything was sent, and answer it."""
+    if isinstance(exc, Refusal) and exc.status < 500:
+        log.warning("Invalid request from ip=%s: %s", peer_name(req.connection.address), exc)
+    else:
+        log.exception("Error handling request %s %s", req.method, req.uri)
+    transport = req.connection.transport
+    transport.discard()
+    transport.output.write(response_for(exc))
+    transport.waiting = len(transport.output)
 
 
 def _hook(cfg: Any, name: str) -> Callable[..., Any] | None:

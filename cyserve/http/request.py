@@ -40,6 +40,7 @@ class RequestCore:
         self.forwarded_scheme: str | None = None  # what a trusted proxy says
         self.must_close = False
         self.body: Body = NO_BODY
+        self.failure: Exception | None = None  # what ended it
 
     def plain(self) -> bool:
         """Whether nothing about the request is unusual but, perhaps, its body."""

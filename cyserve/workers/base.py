@@ -209,6 +209,16 @@ class Worker:
         self.cfg.worker_abort(self)
         sys.exit(1)
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Log why a request failed before anything was sent, and answer it.
+
+        req: the request; client, addr: its socket and peer; exc: what the application raised. For
+        subclasses and for those who wrap it; a request that could not be parsed never gets here.
+        """
+        from cyserve.http.cycle import answer_failure  # noqa: PLC0415 - the master needs no HTTP
+
+        answer_failure(self.log, req, exc)
+
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         """USR1: open the log files anew."""
         self.log.reopen_files()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cyserve.http.connection import RUN, Connection, Context
-from cyserve.http.cycle import Cycle
+from cyserve.http.cycle import Cycle, known
 from cyserve.http.environ import Endpoint
 from cyserve.http.request import Request
 from cyserve.workers.base import Worker
@@ -98,7 +98,13 @@ class AsyncWorker(Worker):
                     runs = 0
                     self.breathe()
                 connection.place = RUNNING
-                self.handle_request(address, connection.request, client, connection.address)
+                req = connection.request
+                try:
+                    self.handle_request(address, req, client, connection.address)
+                except Exception as exc:
+                    if not known(req, exc):  # from a subclass, or who has wrapped it
+                        self.log.exception("Exception while handling a request")
+                        connection.fail(exc)
                 connection.place = WAITING
                 step = connection.answered(clock())
             else:
@@ -111,7 +117,7 @@ class AsyncWorker(Worker):
     def handle_request(self, listener_name: Any, req: Request | None, sock: Any, addr: Any) -> None:
         """Run one request; the place that instrumentation wraps."""
         assert req is not None
-        self.cycle.run(req)
+        self.cycle.serve(req)
 
     def _asking(self, application: Any) -> Any:
         """The application, with what it returns shown to `is_already_handled` first."""

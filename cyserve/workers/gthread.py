@@ -15,7 +15,7 @@ from collections import deque
 from typing import Any
 
 from cyserve.http.connection import READ, Connection
-from cyserve.http.cycle import Cycle
+from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
@@ -207,9 +207,14 @@ class ThreadWorker(Worker):
 
     def handle(self, conn: Connection) -> None:
         """Run the complete request of a connection."""
-        assert conn.request is not None
-        if self.handle_request(conn.request, conn) is False:
-            conn.keep = False
+        req = conn.request
+        assert req is not None
+        try:
+            if self.handle_request(req, conn) is False:
+                conn.keep = False
+        except Exception as exc:
+            if not known(req, exc):
+                raise
         if conn.request is not None:
             conn.abandon()  # a subclass has done something else with it
 
@@ -244,7 +249,7 @@ class ThreadWorker(Worker):
 
         Returns whether the connection may carry another one.
         """
-        self.cycle.run(req)
+        self.cycle.serve(req)
         return conn.keep
 
     def _handles(self) -> list[Any]:

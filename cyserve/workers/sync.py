@@ -7,7 +7,7 @@ connection loop, so slow ones do not hold the worker; only the application does.
 from typing import Any
 
 from cyserve.http.connection import Connection
-from cyserve.http.cycle import Cycle
+from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker
@@ -37,20 +37,19 @@ class SyncWorker(Worker):
         the worker for the sake of the next client, ours gives up the slow one.
         """
         self.waiter.restart()
+        req = connection.request
         try:
             self.handle_request(
-                connection.endpoint.listener,
-                connection.request,
-                connection.transport.sock,
-                connection.address,
+                connection.endpoint.listener, req, connection.transport.sock, connection.address
             )
-        except Exception as exc:  # from a subclass, or who has wrapped it
-            self.log.exception("Exception while handling a request")
-            connection.fail(exc)
+        except Exception as exc:
+            if not known(req, exc):  # from a subclass, or who has wrapped it
+                self.log.exception("Exception while handling a request")
+                connection.fail(exc)
         if connection.request is not None:
             connection.abandon()  # a subclass has answered by itself
 
     def handle_request(self, listener: Any, req: Request | None, client: Any, addr: Any) -> None:
         """Run one request; the place that instrumentation wraps."""
         assert req is not None
-        self.cycle.run(req)
+        self.cycle.serve(req)

@@ -13,6 +13,7 @@ from http_helpers import Log, settings
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
 from cyserve.scoreboard import Scoreboard
+from cyserve.workers.base import Worker
 from cyserve.workers.connection_loop import ConnectionLoop
 from cyserve.workers.gthread import ThreadWorker
 
@@ -79,6 +80,8 @@ class Worker:
 
     def serve(self, connection):
         self.cycle.run(connection.request)
+
+    handle_error = Worker.handle_error
 
     def notify(self):
         pass

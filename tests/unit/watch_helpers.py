@@ -13,6 +13,7 @@ from http_helpers import Log, Peer
 
 from cyserve.http.connection import READ, RUN
 from cyserve.http.cycle import Cycle
+from cyserve.workers import base
 from cyserve.workers.request_watch import RequestWatch
 
 GET = b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -55,6 +56,8 @@ class Unable:
 
 class Worker:
     """As much of a workers.base.Worker as the cycle and the watch use."""
+
+    handle_error = base.Worker.handle_error
 
     def __init__(self, app, *, interrupter=None, clock=None, limit=2):
         self.accessed = []
