@@ -403,11 +403,18 @@ class Connection(Origin):
             self.transport.waiting = len(self.transport.output)
             self.finish_request()
 
-    def abandon(self) -> None:
-        """The request did not come to a proper end: nothing more is sent, nothing more is run."""
-        self.keep = False
-        self.transport.discard()
-        self.transport.broken = True
+    def conclude(self) -> None:
+        """Somebody else was to run the request, and has done so with a response of `wsgi.create`.
+
+        If that did not come to a proper end, nothing more is sent and nothing more is run.
+        """
+        answer = self.request.answer if self.request is not None else None
+        if answer is not None and answer.finished:
+            self.keep = not answer.closes
+        else:
+            self.keep = False
+            self.transport.discard()
+            self.transport.broken = True
         self.finish_request()
 
     def _send(self, now: float) -> int:

@@ -41,6 +41,7 @@ class RequestCore:
         self.must_close = False
         self.body: Body = NO_BODY
         self.failure: Exception | None = None  # what ended it
+        self.answer: Any = None  # the response that somebody has made by `wsgi.create`
 
     def plain(self) -> bool:
         """Whether nothing about the request is unusual but, perhaps, its body."""

@@ -96,6 +96,7 @@ def create(
     resp = made(req, sock, cfg, *response_args)
     own = isinstance(resp, ResponseCore)
     if own:
+        req.answer = resp
         resp.patched = is_patched(made)
     address = tuple(server.rsplit(":", 1)) if _is_host_and_port(server) else server
     endpoint = connection.endpoint
