@@ -159,3 +159,7 @@ class Request(Message):
 
     `Request(cfg, unreader, peer_addr, req_number=1)` reads one from a source, see `parser`.
     """
+
+
+#: What `response` asks a request for only if somebody has replaced it.
+AS_WRITTEN = {name: getattr(Request, name) for name in ("force_close", "should_close")}

@@ -15,7 +15,7 @@ from typing import Any
 
 import cyserve
 from cyserve import _accel
-from cyserve.http.request import Request
+from cyserve.http.request import AS_WRITTEN, Request
 from cyserve.http.transport import ForeignTransport
 
 _log = logging.getLogger("gunicorn.http.wsgi")
@@ -474,15 +474,15 @@ _STEPS = (
     "can_sendfile", "close", "default_headers", "force_close", "is_chunked", "process_headers",
     "send_headers", "sendfile", "should_close", "write", "write_file",
 )  # fmt: skip
-_REQUEST_STEPS = ("force_close", "should_close")
 _AS_WRITTEN = {name: getattr(Response, name) for name in _STEPS}
-_REQUEST_AS_WRITTEN = {name: getattr(Request, name) for name in _REQUEST_STEPS}
 
 
 def is_patched(made: Any) -> bool:
     """Whether somebody has replaced a step of `Response`; made: the class that is used for it."""
-    return any(getattr(made, name) is not step for name, step in _AS_WRITTEN.items()) or any(
-        getattr(Request, name) is not step for name, step in _REQUEST_AS_WRITTEN.items()
+    return any(
+        getattr(owner, name) is not step
+        for owner, steps in ((made, _AS_WRITTEN), (Request, AS_WRITTEN))
+        for name, step in steps.items()
     )
 
 

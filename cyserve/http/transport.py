@@ -303,28 +303,38 @@ class ForeignTransport(PlainTransport):
         super().__init__(_NoDescriptor(), PollWaiter(lambda: None))  # type: ignore[arg-type]
         self.sock = sock
 
+    def lend(self, blocking: bool) -> None:
+        """It stays as it is."""
+
     def flush(self) -> int:
-        data = self.output.peek(len(self.output))
-        self.output.clear()
         try:
-            if data:
-                self.sock.sendall(data)
+            self._send_output()
+            file, self.file = self.file, None
+            if file is not None:
+                with open(file.fd, "rb") as source:
+                    source.seek(file.offset)
+                    self._send_file(source, file)
         except OSError:
             self.broken = True
+            self.discard()
             raise
         return 0
 
-    def send_file(self, fd: int, offset: int, count: int, tail: bytes = b"") -> None:
-        self.flush()
-        while count:
-            self.output.write(os.pread(fd, min(count, HIGH_WATER), offset))
-            sent = len(self.output)
-            if not sent:
+    def _send_output(self) -> None:
+        data = self.output.peek(len(self.output))
+        self.output.clear()
+        if data:
+            self.sock.sendall(data)
+
+    def _send_file(self, source: Any, file: "_FileTail") -> None:
+        while file.count:
+            data = source.read(min(file.count, HIGH_WATER))
+            if not data:  # the file is shorter than promised: the framing is broken
                 raise BrokenPipeError("file ended before the announced length")
-            self.flush()
-            offset += sent
-            count -= sent
-        self.output.write(tail)
+            file.count -= len(data)
+            self.sock.sendall(data)
+        self.output.write(file.tail)
+        self._send_output()
 
 
 def _closed() -> OSError:
