@@ -234,7 +234,8 @@ def test_systemd_unit(place, started):
             env={"NOTIFY_SOCKET": str(place / "notify")},
         )
         assert service["Type"] == "notify"
-        assert b"READY=1" in manager.recv(4096).split(b"\n")
+        while b"READY=1" not in manager.recv(4096).split(b"\n"):
+            pass
         assert request(listener.getsockname(), "/x").status == 200
         assert service["ExecReload"] == "/bin/kill -s HUP $MAINPID"
         server.signal(SIGHUP)
