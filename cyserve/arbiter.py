@@ -42,6 +42,10 @@ class Arbiter(Supervisor):
     SIGNALS = signals.SIGNALS
     SIG_NAMES = signals.SIG_NAMES
 
+    # Of the class as well: the first call of nworkers_changed comes before an instance has its own.
+    LISTENERS: list[sock.BaseSocket] = []
+    WORKERS: dict[int, Any] = {}
+
     def __init__(self, app: Any) -> None:
         os.environ["SERVER_SOFTWARE"] = SERVER_SOFTWARE
         self.launch_env: dict[str, str] = dict(app.cfg.env_orig)
@@ -53,11 +57,13 @@ class Arbiter(Supervisor):
         self.reexec_pid = 0
         self.master_pid = 0
         self.master_name = "Master"
-        self.LISTENERS: list[sock.BaseSocket] = []
+        self.LISTENERS = []
         self.rollover: Rollover | None = None
         self.setup(app)
         super().__init__()
         self._queue = signals.SignalQueue()
+        self.service_manager = systemd.ServiceManager(self.log)
+        self._backlog_at = 0.0
 
     # -- settings --
 
@@ -160,7 +166,6 @@ class Arbiter(Supervisor):
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
-        systemd.sd_notify("READY=1\nSTATUS=cyserve arbiter booted", self.log)
         if hasattr(self.worker_class, "check_config"):
             self.worker_class.check_config(self.cfg, self.log)
         self.cfg.when_ready(self)
@@ -208,6 +213,7 @@ class Arbiter(Supervisor):
                 if self.rollover is not None and self.rollover.step():
                     self.rollover = None
                 self.manage_workers()
+                self._report()
         except (StopIteration, KeyboardInterrupt):
             self.halt()
         except HaltServer as error:
@@ -228,8 +234,24 @@ class Arbiter(Supervisor):
     def _pause(self) -> float:
         if self.rollover is not None:
             return _QUICK_TICK
+        if self.service_manager.waits and not self.master_pid:
+            return _QUICK_TICK
         wait = self.back_off.until - time.monotonic()
-        return min(_TICK, wait) if wait > 0 else _TICK
+        tick = min(_TICK, self.service_manager.ping_every / 2 or _TICK)
+        return min(tick, wait) if wait > 0 else tick
+
+    def _report(self) -> None:
+        """Tell others how things are: the service manager, and StatsD of the listen queues."""
+        if not self.master_pid:  # until the old master of an upgrade is gone it speaks for both
+            ready = sum(child.ready for child in self.current_children())
+            self.service_manager.update(ready, self.num_workers, self.reloading)
+        now = time.monotonic()
+        if self.cfg.enable_backlog_metric and now >= self._backlog_at:
+            self._backlog_at = now + _TICK / 2  # more often while a reload goes on is no use
+            waiting = sock.get_backlog(self.LISTENERS)
+            if waiting >= 0:
+                extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
+                self.log.debug("socket backlog: %s", waiting, extra=extra)
 
     def _handle_signals(self) -> None:
         while self.SIG_QUEUE:
@@ -254,6 +276,7 @@ class Arbiter(Supervisor):
         upgrade.forget_old_master()
         self.place_pidfile()
         self.show_title()
+        self.service_manager.take_over()
 
     # -- signals --
 
@@ -331,6 +354,8 @@ class Arbiter(Supervisor):
         The files of unix sockets go first and our copies of the listeners with them, so what a
         worker finds in the listen queue is all there will ever be.
         """
+        if not (self.stopping or self.master_pid):
+            self.service_manager.stop(self.reexec_pid)
         self.stopping = True
         upgrading = bool(self.reexec_pid or self.master_pid)
         unlink = not (upgrading or self.systemd or self.cfg.reuse_port)
@@ -346,6 +371,7 @@ class Arbiter(Supervisor):
                 self.kill_workers(signal.SIGQUIT)
                 deadline = min(deadline, time.monotonic() + _QUICK_SHUTDOWN)
             self.reap_workers()
+            self.service_manager.show_life(busy=True)
         for child in list(self.children.values()):
             self.kill_late(child)
         deadline = time.monotonic() + _REAP_SECONDS
@@ -370,6 +396,8 @@ class Arbiter(Supervisor):
         if self.rollover is not None:
             self.rollover.fail("another reload was asked for")
             self.rollover = None
+        if not self.master_pid:
+            self.service_manager.reload()
         rollover = Rollover(self)
         if rollover.begin():
             self.rollover = rollover

@@ -137,6 +137,7 @@ class Rollover:
         arbiter.setup(arbiter.app)
         if arbiter.num_workers != self.num_workers:  # signals had changed it
             arbiter.num_workers = self.num_workers
+        arbiter.service_manager.note = f"the last reload failed: {' '.join(reason.split())}"
         cause = error.__cause__ if error is not None else None
         arbiter.log.error(
             "Reload failed, the old workers stay: %s", reason, exc_info=cause or False

@@ -222,6 +222,12 @@ def create_sockets(conf: Any, log: Any, fds: Iterable[int] | None = None) -> lis
     return listeners
 
 
+def get_backlog(listeners: Iterable[BaseSocket]) -> int:
+    """Connections that wait to be accepted at all `listeners` together; -1 if none can tell."""
+    known = [waiting for listener in listeners if (waiting := listener.get_backlog()) >= 0]
+    return sum(known) if known else -1
+
+
 def close_sockets(listeners: Sequence[BaseSocket], unlink: bool = True) -> None:
     """Close all `listeners`; with `unlink` also remove the files of unix sockets.
 

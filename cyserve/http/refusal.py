@@ -59,6 +59,14 @@ class _UnreadHead:
         }
 
 
+def access_function(log: Any) -> Any:
+    """The method of `log` to call for each request; None if it would do nothing."""
+    wanted = getattr(log, "access_wanted", None)
+    if wanted is None:  # not derived from our Logger
+        wanted = getattr(log, "access_log_enabled", True)
+    return log.access if wanted else None
+
+
 def report(connection: "Connection", exc: BaseException) -> None:
     """Log that the request at hand is refused, or what has come of it; never raises.
 
