@@ -18,7 +18,7 @@ class Bind(Texts):
     default = ["127.0.0.1:8000"]
     env = "PORT"
     desc = """\
-        Address to listen on: HOST, HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N. Repeatable.
+        Address to listen on: HOST, HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or fd://N. Repeatable.
 
         If the environment variable PORT is set, the default is 0.0.0.0:$PORT.
         """
