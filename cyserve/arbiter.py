@@ -42,6 +42,10 @@ class Arbiter(Supervisor):
     SIGNALS = signals.SIGNALS
     SIG_NAMES = signals.SIG_NAMES
 
+    # Of the class as well: the first call of nworkers_changed comes before an instance has its own.
+    LISTENERS: list[sock.BaseSocket] = []
+    WORKERS: dict[int, Any] = {}
+
     def __init__(self, app: Any) -> None:
         os.environ["SERVER_SOFTWARE"] = SERVER_SOFTWARE
         self.launch_env: dict[str, str] = dict(app.cfg.env_orig)
@@ -53,7 +57,7 @@ class Arbiter(Supervisor):
         self.reexec_pid = 0
         self.master_pid = 0
         self.master_name = "Master"
-        self.LISTENERS: list[sock.BaseSocket] = []
+        self.LISTENERS = []
         self.rollover: Rollover | None = None
         self.setup(app)
         super().__init__()

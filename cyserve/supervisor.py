@@ -38,10 +38,11 @@ class Supervisor:
     worker_class: Any
     reexec_pid: int
     LISTENERS: list[sock.BaseSocket]
+    #: pid -> worker, for hooks.
+    WORKERS: dict[int, Any]
 
     def __init__(self) -> None:
-        #: pid -> worker, for hooks.
-        self.WORKERS: dict[int, Any] = {}
+        self.WORKERS = {}
         #: pid -> what the master knows of it.
         self.children: dict[int, Child] = {}
         self.worker_age = 0

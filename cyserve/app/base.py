@@ -38,6 +38,9 @@ _FORESEEN = (
     ValueError,
 )  # fmt: skip
 
+#: What the start of the server raises for the user's mistakes. Other errors are ours.
+_AT_START = (AppImportError, ConfigError, ImportError, RuntimeError)
+
 
 class BaseApplication:
     """An application that is served from one's own program.
@@ -153,7 +156,12 @@ class BaseApplication:
         """Serve until told to stop. Does not return normally: the master exits the process."""
         try:
             Arbiter(self).run()
-        except (RuntimeError, ConfigError, AppImportError) as exc:
+        except Exception as exc:
+            if isinstance(exc, SyntaxError) or user_traceback(exc) is not None:
+                print_user_traceback(exc)  # of a hook, a logger, a preloaded application
+                sys.exit(1)
+            if not isinstance(exc, _AT_START):
+                raise
             stop(exc)
 
 
