@@ -18,8 +18,9 @@ class Bind(Texts):
     default = ["127.0.0.1:8000"]
     env = "PORT"
     desc = """\
-        Address to listen on: HOST, HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or fd://N. Repeatable.
+        Address to listen on: HOST, HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N. Repeatable.
 
+        unix:@NAME is an abstract socket of Linux, which has no file.
         If the environment variable PORT is set, the default is 0.0.0.0:$PORT.
         """
 
