@@ -14,6 +14,7 @@ from typing import Any
 import harness
 import programs
 import pytest
+import responses
 from harness import Server, StartServer
 from programs import Program
 
@@ -61,6 +62,21 @@ def start_both(start_server: StartServer, oracle: Program) -> Callable[..., Pair
         return Pair(gunicorn, start_server(*args, kernel=kernel, **options))
 
     return start
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of the module's kind of worker."""
+    if "conversations" in metafunc.fixturenames:
+        cases = [case for case in responses.CASES if metafunc.module.KIND in case.kinds]
+        metafunc.parametrize("case", cases, ids=[case.name for case in cases])
+
+
+@pytest.fixture(scope="module")
+def conversations(
+    request: pytest.FixtureRequest, start_module_server: StartServer
+) -> responses.Conversations:
+    """The servers of the module's kind of worker, for gunicorn and each kernel of cyserve."""
+    return responses.Conversations(request.module.KIND, start_module_server)
 
 
 @pytest.hookimpl(wrapper=True)
