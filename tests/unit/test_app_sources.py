@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from cyserve import _accel
 from cyserve.app.base import Application, BaseApplication
 
 APP = "def application(environ, start_response): ...\n"
@@ -212,6 +213,31 @@ def test_standalone_application(launched_in, monkeypatch):
     assert (app.cfg.bind, app.cfg.workers) == (["a:1"], 2)
     assert app.wsgi() is print
     assert (app.usage, app.prog, app.logger) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"worker_class": "asgi"}, "worker_class = 'asgi': this version of cyserve does not have"),
+        ({"http_protocols": "h2"}, "http_protocols = ['h2']: this version of cyserve does not"),
+        ({"http_parser": "fast"}, "http_parser = 'fast': "),
+        ({"bind": "h:x"}, "bind = 'h:x': 'x' is not a valid port number."),
+    ],
+)
+def test_standalone_applications_are_checked_too(
+    launched_in, monkeypatch, capsys, options, message
+):
+    def select(word):
+        if word == "fast":
+            raise ImportError("none here")
+
+    monkeypatch.setattr(_accel, "select", select)
+    with pytest.raises(SystemExit) as caught:
+        Standalone(print, options)
+    said = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert said.startswith(f"Error: {message}")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
