@@ -177,6 +177,8 @@ class Worker:
         self.inherited = reloader.code_files()
         reloader.record_imports()
         files = [*self.cfg.reload_extra_files, *self.app.code_files]
+        if self.app.config_path:
+            files.append(self.app.config_path)
         self.reloader = reloader.make_reloader(
             self.cfg.reload_engine, files, self.code_changed, self.log
         )
