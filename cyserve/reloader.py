@@ -102,7 +102,7 @@ class ReloaderBase(threading.Thread):
         super().__init__(name="reloader", daemon=True)
         self.interval = interval
         self._callback = callback
-        self._extra_files: set[str] = set()
+        self._extra_files: frozenset[str] = frozenset()
         self._patterns: list[str] = []
         self._states: dict[str, tuple[float, int]] = {}
         for entry in extra_files or ():
@@ -113,7 +113,7 @@ class ReloaderBase(threading.Thread):
 
     def add_extra_file(self, filename: str) -> None:
         """Watch one file or directory more."""
-        self._extra_files.add(os.path.abspath(filename))
+        self._extra_files |= {os.path.abspath(filename)}  # a new set: the thread may look at it
 
     def get_files(self) -> list[str]:
         """Absolute paths of all watched files."""
