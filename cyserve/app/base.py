@@ -73,7 +73,11 @@ class BaseApplication:
         try:
             self._load_all()
         except Exception as exc:
+            self._show_warnings()  # a name that was misspelt may be the reason
             stop(exc)
+        self._show_warnings()
+
+    def _show_warnings(self) -> None:
         for text in self.warnings:
             print(f"Warning: {text}", file=sys.stderr)
 

@@ -178,6 +178,18 @@ def test_settings_that_look_misspelt_are_pointed_out(load, launched_in, capsys):
     )
 
 
+def test_a_misspelt_name_is_pointed_out_when_it_is_the_reason_of_a_failure(
+    load, launched_in, capsys
+):
+    write(launched_in / "own.py", "wsgi_ap = 'shop'")
+    with pytest.raises(SystemExit):
+        load("-c", "own.py")
+    assert capsys.readouterr().err == (
+        "Warning: config file own.py: there is no setting 'wsgi_ap'; did you mean 'wsgi_app'?\n"
+        "Error: No application module specified.\n"
+    )
+
+
 def test_settings_returned_by_init_come_before_the_config_file(launched_in, monkeypatch):
     class Framework(Application):
         def init(self, parser, opts, args):
