@@ -166,6 +166,7 @@ class Arbiter(Supervisor):
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
+        sock.warn(self.cfg, self.log, inherited=self.systemd)
         if hasattr(self.worker_class, "check_config"):
             self.worker_class.check_config(self.cfg, self.log)
         self.cfg.when_ready(self)

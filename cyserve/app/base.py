@@ -23,7 +23,8 @@ from cyserve import gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.core import APPLICATION
-from cyserve.config.misspelt import misspelt
+from cyserve.config.misspelt import misspelt, nearest_setting
+from cyserve.config.toml_file import read_settings
 from cyserve.errors import AppImportError, ConfigError, user_traceback
 from cyserve.process import daemonize
 
@@ -175,7 +176,7 @@ class Application(BaseApplication):
             sys.path.insert(0, self.cfg.chdir)
 
     def get_config_from_filename(self, filename: str) -> dict[str, Any]:
-        """Run a config file and return its names.
+        """Run a config file, or read it if it is TOML, and return its names.
 
         filename: path; relative to the current directory.
 
@@ -184,6 +185,11 @@ class Application(BaseApplication):
         if not os.path.exists(filename):
             raise ConfigError(f"config file {filename!r} doesn't exist")
         path = os.path.abspath(filename)  # stays right when `chdir` is entered
+        if _is_toml(path):
+            try:
+                return read_settings(path)
+            except ConfigError as exc:
+                raise ConfigError(f"config file {filename}: {exc}") from None
         try:
             code = _read_code(path)
         except OSError as exc:
@@ -191,10 +197,7 @@ class Application(BaseApplication):
         except Exception as exc:
             raise ConfigError(f"Failed to read config file: {filename}") from exc
         if os.path.splitext(filename)[1] not in {".py", ".pyc"}:
-            print(
-                f"Warning: config file {filename!r} should have a valid Python extension",
-                file=sys.stderr,
-            )
+            self._warn(f"config file {filename!r} should have a valid Python extension")
         module = ModuleType(CONFIG_MODULE)
         module.__file__ = path
         sys.modules[CONFIG_MODULE] = module
@@ -229,12 +232,32 @@ class Application(BaseApplication):
             path = location.removeprefix("file:")
             source = f"config file {path}"
             names = self.get_config_from_filename(path)
+            if _is_toml(path):
+                self._apply_toml(source, names)
+                return names
         for name, value in names.items():
             if name in self.cfg.settings:
                 self._apply(source, name, value)
         for name, meant in misspelt(names, self.cfg.settings).items():
             self._warn(f"{source}: there is no setting {name!r}; did you mean {meant!r}?")
         return names
+
+    def _apply_toml(self, source: str, names: dict[str, Any]) -> None:
+        """Apply the keys of a TOML file. Unlike Python's names, each of them must be a setting."""
+        for name in names:
+            if name not in self.cfg.settings:
+                meant = nearest_setting(name, self.cfg.settings)
+                hint = f"; did you mean {meant!r}?" if meant else ""
+                raise ConfigError(f"{source}: there is no setting {name!r}{hint}")
+        for name in ("chdir", "pythonpath"):  # first: the file's hooks are found there
+            if name in names:
+                self._apply(source, name, names[name])
+        if "chdir" in names and self.cfg.chdir not in sys.path:
+            sys.path.insert(0, self.cfg.chdir)
+        if "pythonpath" in names:
+            self._extend_path()
+        for name, value in names.items():
+            self._apply(source, name, value)
 
     def load_config_from_file(self, filename: str) -> dict[str, Any]:
         """Apply the settings of a config file, see load_config_from_module_name_or_filename."""
@@ -325,6 +348,10 @@ def stop(exc: BaseException) -> NoReturn:
 def print_user_traceback(exc: BaseException) -> None:
     """Print a traceback to stderr, without the frames of the server before the user's own."""
     traceback.print_exception(type(exc), exc, user_traceback(exc), file=sys.stderr)
+
+
+def _is_toml(filename: str) -> bool:
+    return filename.endswith(".toml")
 
 
 def _read_code(filename: str) -> CodeType:

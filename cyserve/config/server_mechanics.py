@@ -68,14 +68,8 @@ class Sendfile(Setting):
         everything else is off. (In gunicorn, sendfile = True turns it off.)
         """
 
-    def get(self) -> bool:
-        """Looks at $SENDFILE each time, as raw_env may have set it."""
-        if self.value is not None:
-            return bool(self.value)
-        return os.environ.get("SENDFILE", "true").lower() in {"y", "1", "yes", "true"}
-
     def from_env(self, text: str) -> Any:
-        return None
+        return None  # Config.sendfile looks there each time, as raw_env may have set it
 
 
 class ReusePort(Flag):

@@ -15,6 +15,7 @@ from typing import Any
 import harness
 import programs
 import pytest
+import responses
 from harness import Server, StartServer
 from lives import Life, Story
 from programs import Program
@@ -84,6 +85,21 @@ def live(start_server: StartServer, oracle: Program) -> Callable[..., tuple[Stor
         return first, second
 
     return live
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of the module's kind of worker."""
+    if "conversations" in metafunc.fixturenames:
+        cases = [case for case in responses.CASES if metafunc.module.KIND in case.kinds]
+        metafunc.parametrize("case", cases, ids=[case.name for case in cases])
+
+
+@pytest.fixture(scope="module")
+def conversations(
+    request: pytest.FixtureRequest, start_module_server: StartServer
+) -> responses.Conversations:
+    """The servers of the module's kind of worker, for gunicorn and each kernel of cyserve."""
+    return responses.Conversations(request.module.KIND, start_module_server)
 
 
 @pytest.hookimpl(wrapper=True)

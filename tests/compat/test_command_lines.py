@@ -342,7 +342,7 @@ def test_applications_that_cannot_be_loaded(case: Case, both: Both) -> None:
     Case("-b 127.0.0.1:99999 shop", ("bind = ", "not a valid port number")),
     Case("-k no_such_worker shop", ("worker_class = 'no_such_worker'",)),
     Case("-e COLOR shop", ("environment setting 'COLOR' invalid",)),
-    Case("--cert-reqs 5 shop", ("cert_reqs = 5",)),
+    Case("--cert-reqs 5 shop", ("cert_reqs = '5'",)),
     Case("shop", ("PORT", "'x' is not a valid port number."), env={"PORT": "x"}),
 )
 def test_bad_values_are_found_by_a_check(case: Case, both: Both) -> None:

@@ -6,20 +6,8 @@ import sys
 import pytest
 
 from cyserve.app.base import Application, BaseApplication
-from cyserve.app.wsgiapp import WSGIApplication
 
 APP = "def application(environ, start_response): ...\n"
-
-
-@pytest.fixture
-def load(launched_in, monkeypatch):
-    """Load the settings for a command line, in an empty directory."""
-
-    def load_args(*args):
-        monkeypatch.setattr(sys, "argv", ["cyserve", *args])
-        return WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]")
-
-    return load_args
 
 
 def write(path, text):
