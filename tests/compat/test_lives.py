@@ -256,10 +256,11 @@ def test_an_exit_with_3_or_4(live: Live, code: int) -> None:
         return replace(with_master(gunicorn, 0, log), code=0, workers=(*gunicorn.workers, second))
 
     more = (f"ERROR Worker (pid:PID) exited with code {code}.", RUNNING.format(f"/exit?{code}"))
-    differs = {"late-exit-3-4": change, "death-explained": explained(more)}
     gunicorn, cyserve = live(life, "life", files=FILES)
     assert gunicorn.code == code
-    compare(gunicorn, cyserve, differs=differs)
+    compare(
+        gunicorn, cyserve, differs={"late-exit-3-4": change, "death-explained": explained(more)}
+    )
 
 
 def test_signals_of_the_master_that_reach_a_worker(live: Live) -> None:
@@ -357,12 +358,14 @@ def test_reuse_port_and_a_debug_log(live: Live) -> None:
 
     bind = f"127.0.0.1:{free_port()}"
     both = live(life, "life", "--reuse-port", "--log-level=debug", bind=bind, files=FILES)
-    differs = {
-        "later-features": replaced("DEBUG Control socket disabled"),
-        "signal-names": replaced("DEBUG Handling signal: cld", "DEBUG Handling signal: chld"),
-        "reload-overlap": reloaded(1),
-    }
-    compare(*map(without_settings, both), differs=differs)
+    compare(
+        *map(without_settings, both),
+        differs={
+            "later-features": replaced("DEBUG Control socket disabled"),
+            "signal-names": replaced("DEBUG Handling signal: cld", "DEBUG Handling signal: chld"),
+            "reload-overlap": reloaded(1),
+        },
+    )
 
 
 # -- upgrades --
