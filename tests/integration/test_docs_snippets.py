@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from deployment import nginx
-from doc_snippets import block, blocks, commands
+from doc_snippets import DOCS, block, blocks, commands
 from harness import TIMEOUT, Server, command_under_test, free_port, server_environment
 from http_client import request
 
@@ -216,6 +216,12 @@ def unit(name: str) -> configparser.ConfigParser:
     return parsed
 
 
+def hear(manager: socket.socket, line: bytes) -> None:
+    """Receive what the server tells the service manager, up to this line."""
+    while line not in manager.recv(4096).split(b"\n"):
+        pass
+
+
 def test_systemd_unit(place, started):
     service = unit("app.service")["Service"]
     words = shlex.split(service["ExecStart"])
@@ -234,13 +240,37 @@ def test_systemd_unit(place, started):
             env={"NOTIFY_SOCKET": str(place / "notify")},
         )
         assert service["Type"] == "notify"
-        assert b"READY=1" in manager.recv(4096).split(b"\n")
+        hear(manager, b"READY=1")
         assert request(listener.getsockname(), "/x").status == 200
         assert service["ExecReload"] == "/bin/kill -s HUP $MAINPID"
         server.signal(SIGHUP)
+        hear(manager, b"RELOADING=1")
+        hear(manager, b"READY=1")
         server.wait_log("Reloaded: 2 new workers are ready")
         assert server.stop() == 0
+        hear(manager, b"STOPPING=1")
     assert unit("app.socket")["Socket"]["ListenStream"]
+
+
+def test_statsd(place, started):
+    page = "logging.md"
+    config = next(found for found in CONFIGS if "shop.forks" in found.text)
+    (place / "gunicorn.conf.py").write_text(config.text)
+    words = next(words for _, _, words in commands(page) if "--statsd-host" in words)
+    rows = re.findall(r"^\| (`gunicorn\..*?) \| ", (DOCS / page).read_text(), re.MULTILINE)
+    first = {re.match("`(.*?)`", row)[1].replace("NNN", "200") for row in rows}
+    wanted = {name for name in first if ".log." not in name}
+    assert len(wanted) == 5
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(TIMEOUT)
+        words[words.index("localhost:8125")] = f"127.0.0.1:{receiver.getsockname()[1]}"
+        server = started(["cyserve", "-b", "127.0.0.1:0", *words], 1)
+        assert request(server.address, "/x").status == 200
+        missing = {"shop.shop.forks", *(f"shop.{name}" for name in wanted)}
+        while missing:
+            missing.discard(receiver.recv(4096).partition(b":")[0].decode())
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("module", ["cyserve", "gunicorn"])
