@@ -21,7 +21,7 @@ from cyserve import SERVER_SOFTWARE, certificates, process, signals, sock, syste
 from cyserve.children import Child
 from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
-from cyserve.rollover import Rollover
+from cyserve.rollover import Reload, Rollover
 from cyserve.supervisor import Supervisor
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
@@ -104,8 +104,15 @@ class Arbiter(Supervisor):
             )
             self.log.debug("Current configuration:\n%s", "\n".join(lines))
         os.environ.update(self.cfg.env)
+        if self.cfg.reload:
+            from cyserve import reloader  # noqa: PLC0415 - for development only
+
+            reloader.check_engine(self.cfg.reload_engine)
         if self.cfg.preload_app:
-            self.app.wsgi()
+            if self.cfg.reload:
+                self.log.warning("preload_app is left out: reload needs workers that load the code")
+            else:
+                self.app.wsgi()
 
     def restore_environment(self, cfg: Any) -> None:
         """Take back what `raw_env` of `cfg` had put into the environment."""
@@ -213,6 +220,7 @@ class Arbiter(Supervisor):
                 self.note_boots()
                 if self.rollover is not None and self.rollover.step():
                     self.rollover = None
+                self.replace_outdated()
                 self.manage_workers()
                 self._report()
         except (StopIteration, KeyboardInterrupt):
@@ -396,10 +404,33 @@ class Arbiter(Supervisor):
         """
         if self.rollover is not None:
             self.rollover.fail("another reload was asked for")
-            self.rollover = None
         if not self.master_pid:
             self.service_manager.reload()
-        rollover = Rollover(self)
+        self._roll_over(Reload(self))
+
+    def replace_outdated(self) -> None:
+        """Replace all workers if one of them says that its code has changed.
+
+        Of a replacement that is under way only the new workers count: the old ones know nothing
+        that is not true of those as well.
+        """
+        if not any(child.outdated for child in self.current_children()):
+            return
+        new_settings = self.app.config_changed()
+        if isinstance(self.rollover, Reload) and not new_settings:
+            return  # it comes to its end first
+        for child in self.children.values():
+            child.changes_seen = child.slot.outdated
+        if new_settings:
+            self.reload()
+            return
+        if self.rollover is not None:
+            self.rollover.abandon()
+        self._roll_over(Rollover(self))
+
+    def _roll_over(self, rollover: Rollover) -> None:
+        """Begin to replace the workers."""
+        self.rollover = None
         if rollover.begin():
             self.rollover = rollover
             self.back_off.clear()

@@ -51,6 +51,7 @@ class Supervisor:
         self.back_off = BackOff()
         self.booted_once = False
         self.stopping = False
+        self._frozen_generation: int | None = None
         self.scoreboard = Scoreboard(2 * self.num_workers + 4, self.cfg.threads)
         self._reported_workers: int | None = None
 
@@ -106,6 +107,9 @@ class Supervisor:
 
     def spawn_workers(self) -> None:
         """Start the workers that are missing, unless boots keep failing."""
+        if self.cfg.preload_app and self._frozen_generation != self.generation:
+            self._frozen_generation = self.generation
+            process.freeze_memory()
         for _ in range(self.num_workers - len(self.current_children())):
             if time.monotonic() < self.back_off.until:
                 return

@@ -19,13 +19,14 @@ from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
-from cyserve import gunicorn_alias
+from cyserve import debug, gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.core import APPLICATION
 from cyserve.config.misspelt import misspelt, nearest_setting
 from cyserve.config.toml_file import read_settings
 from cyserve.errors import AppImportError, ConfigError, user_traceback
+from cyserve.paths import file_state
 from cyserve.process import daemonize
 
 __all__ = ("Application", "Arbiter", "BaseApplication", "Config", "get_default_config_file")
@@ -53,6 +54,11 @@ class BaseApplication:
 
     cfg: Config
     warnings: Sequence[str] = ()  # about the settings, from the last time that they were read
+    code_files: Sequence[str] = ()  # that the application is made of, besides its modules
+    #: The file that settings came from, if any.
+    config_path: str | None = None
+
+    _config_state: Any = None  # of that file when it was read
     _config_module = CONFIG_MODULE  # name of the module that the settings were imported from
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
@@ -67,7 +73,11 @@ class BaseApplication:
         try:
             self._load_all()
         except Exception as exc:
+            self._show_warnings()  # a name that was misspelt may be the reason
             stop(exc)
+        self._show_warnings()
+
+    def _show_warnings(self) -> None:
         for text in self.warnings:
             print(f"Warning: {text}", file=sys.stderr)
 
@@ -147,6 +157,15 @@ class BaseApplication:
         finally:
             os.close(directory)
 
+    def config_changed(self) -> bool:
+        """Whether the file that settings came from has been changed since; not if it is gone."""
+        state = file_state(self.config_path) if self.config_path else None
+        return state is not None and state != self._config_state
+
+    def _note_config(self, path: str | None) -> None:
+        self.config_path = path
+        self._config_state = file_state(path) if path else None
+
     def wsgi(self) -> Any:
         """The WSGI callable, loaded at the first call."""
         if self.callable is None:
@@ -185,6 +204,7 @@ class Application(BaseApplication):
         if not os.path.exists(filename):
             raise ConfigError(f"config file {filename!r} doesn't exist")
         path = os.path.abspath(filename)  # stays right when `chdir` is entered
+        self._note_config(path)
         if _is_toml(path):
             try:
                 return read_settings(path)
@@ -220,6 +240,7 @@ class Application(BaseApplication):
         except Exception as exc:
             raise ConfigError(f"Failed to read config module: {module_name}") from exc
         self._config_module = module_name
+        self._note_config(getattr(module, "__file__", None))
         return vars(module)
 
     def load_config_from_module_name_or_filename(self, location: str) -> dict[str, Any]:
@@ -300,6 +321,8 @@ class Application(BaseApplication):
             print(self.cfg.listing(), flush=True)
         if self.cfg.print_config or self.cfg.check_config:
             self._check()
+        if self.cfg.spew:
+            debug.spew()
         if self.cfg.worker_tmp_dir is not None:
             print(
                 "Note: worker_tmp_dir is not needed: workers show in shared memory that they live",
