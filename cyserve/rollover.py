@@ -85,8 +85,9 @@ class Rollover:
         arbiter = self.arbiter
         arbiter.restore_environment(self.cfg)
         arbiter.app.reload()
-        arbiter.log.setup(arbiter.app.cfg)
-        self.log_changed = True
+        if hasattr(arbiter.log, "setup"):
+            arbiter.log.setup(arbiter.app.cfg)
+            self.log_changed = True
         for text in getattr(arbiter.app, "warnings", ()):
             arbiter.log.warning("%s", text)
         arbiter.setup(arbiter.app)

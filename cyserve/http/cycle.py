@@ -16,6 +16,7 @@ from typing import Any
 from cyserve._errors import ParseException
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
+from cyserve.http.refusal import access_logger
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
@@ -44,10 +45,13 @@ class Cycle:
         self.send_timeout: float = cfg.send_timeout or float("inf")
         self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
-        if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
+        error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
+        if self.pre_request is None and (
+            error_log is None or error_log.isEnabledFor(logging.DEBUG)
+        ):
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
-        self.access = self.log.access if self.log.access_log_enabled else None
+        self.access = access_logger(self.log)
         self.watch = worker.watch  # for `request_timeout`; None without
 
     def serve(self, req: Request) -> None:

@@ -59,6 +59,14 @@ class _UnreadHead:
         }
 
 
+def access_logger(log: Any) -> Any:
+    """What writes access lines; None if there is no access log.
+
+    log: the logger; one of the user's own may not tell, and then gets every request.
+    """
+    return log.access if getattr(log, "access_log_enabled", True) else None
+
+
 def report(connection: "Connection", exc: BaseException) -> None:
     """Log that the request at hand is refused, or what has come of it; never raises.
 
