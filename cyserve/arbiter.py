@@ -21,7 +21,7 @@ from cyserve import SERVER_SOFTWARE, certificates, process, signals, sock, syste
 from cyserve.children import Child
 from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
-from cyserve.rollover import Rollover
+from cyserve.rollover import Reload, Rollover
 from cyserve.supervisor import Supervisor
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
@@ -42,6 +42,10 @@ class Arbiter(Supervisor):
     SIGNALS = signals.SIGNALS
     SIG_NAMES = signals.SIG_NAMES
 
+    # Of the class as well: the first call of nworkers_changed comes before an instance has its own.
+    LISTENERS: list[sock.BaseSocket] = []
+    WORKERS: dict[int, Any] = {}
+
     def __init__(self, app: Any) -> None:
         os.environ["SERVER_SOFTWARE"] = SERVER_SOFTWARE
         self.launch_env: dict[str, str] = dict(app.cfg.env_orig)
@@ -53,11 +57,13 @@ class Arbiter(Supervisor):
         self.reexec_pid = 0
         self.master_pid = 0
         self.master_name = "Master"
-        self.LISTENERS: list[sock.BaseSocket] = []
+        self.LISTENERS = []
         self.rollover: Rollover | None = None
         self.setup(app)
         super().__init__()
         self._queue = signals.SignalQueue()
+        self.service_manager = systemd.ServiceManager(self.log)
+        self._backlog_at = 0.0
 
     # -- settings --
 
@@ -99,8 +105,15 @@ class Arbiter(Supervisor):
             )
             self.log.debug("Current configuration:\n%s", "\n".join(lines))
         os.environ.update(self.cfg.env)
+        if self.cfg.reload:
+            from cyserve import reloader  # noqa: PLC0415 - for development only
+
+            reloader.check_engine(self.cfg.reload_engine)
         if self.cfg.preload_app:
-            self.app.wsgi()
+            if self.cfg.reload:
+                self.log.warning("preload_app is left out: reload needs workers that load the code")
+            else:
+                self.app.wsgi()
 
     def restore_environment(self, cfg: Any) -> None:
         """Take back what `raw_env` of `cfg` had put into the environment."""
@@ -161,7 +174,7 @@ class Arbiter(Supervisor):
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
-        systemd.sd_notify("READY=1\nSTATUS=cyserve arbiter booted", self.log)
+        sock.warn(self.cfg, self.log, inherited=self.systemd)
         if hasattr(self.worker_class, "check_config"):
             self.worker_class.check_config(self.cfg, self.log)
         self.cfg.when_ready(self)
@@ -208,7 +221,9 @@ class Arbiter(Supervisor):
                 self.note_boots()
                 if self.rollover is not None and self.rollover.step():
                     self.rollover = None
+                self.replace_outdated()
                 self.manage_workers()
+                self._report()
         except (StopIteration, KeyboardInterrupt):
             self.halt()
         except HaltServer as error:
@@ -229,8 +244,24 @@ class Arbiter(Supervisor):
     def _pause(self) -> float:
         if self.rollover is not None:
             return _QUICK_TICK
+        if self.service_manager.waits and not self.master_pid:
+            return _QUICK_TICK
         wait = self.back_off.until - time.monotonic()
-        return min(_TICK, wait) if wait > 0 else _TICK
+        tick = min(_TICK, self.service_manager.ping_every / 2 or _TICK)
+        return min(tick, wait) if wait > 0 else tick
+
+    def _report(self) -> None:
+        """Tell others how things are: the service manager, and StatsD of the listen queues."""
+        if not self.master_pid:  # until the old master of an upgrade is gone it speaks for both
+            ready = sum(child.ready for child in self.current_children())
+            self.service_manager.update(ready, self.num_workers, self.reloading)
+        now = time.monotonic()
+        if self.cfg.enable_backlog_metric and now >= self._backlog_at:
+            self._backlog_at = now + _TICK / 2  # more often while a reload goes on is no use
+            waiting = sock.get_backlog(self.LISTENERS)
+            if waiting >= 0:
+                extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
+                self.log.debug("socket backlog: %s", waiting, extra=extra)
 
     def _handle_signals(self) -> None:
         while self.SIG_QUEUE:
@@ -255,6 +286,7 @@ class Arbiter(Supervisor):
         upgrade.forget_old_master()
         self.place_pidfile()
         self.show_title()
+        self.service_manager.take_over()
 
     # -- signals --
 
@@ -332,6 +364,8 @@ class Arbiter(Supervisor):
         The files of unix sockets go first and our copies of the listeners with them, so what a
         worker finds in the listen queue is all there will ever be.
         """
+        if not (self.stopping or self.master_pid):
+            self.service_manager.stop(self.reexec_pid)
         self.stopping = True
         upgrading = bool(self.reexec_pid or self.master_pid)
         unlink = not (upgrading or self.systemd or self.cfg.reuse_port)
@@ -347,6 +381,7 @@ class Arbiter(Supervisor):
                 self.kill_workers(signal.SIGQUIT)
                 deadline = min(deadline, time.monotonic() + _QUICK_SHUTDOWN)
             self.reap_workers()
+            self.service_manager.show_life(busy=True)
         for child in list(self.children.values()):
             self.kill_late(child)
         deadline = time.monotonic() + _REAP_SECONDS
@@ -370,8 +405,33 @@ class Arbiter(Supervisor):
         """
         if self.rollover is not None:
             self.rollover.fail("another reload was asked for")
-            self.rollover = None
-        rollover = Rollover(self)
+        if not self.master_pid:
+            self.service_manager.reload()
+        self._roll_over(Reload(self))
+
+    def replace_outdated(self) -> None:
+        """Replace all workers if one of them says that its code has changed.
+
+        Of a replacement that is under way only the new workers count: the old ones know nothing
+        that is not true of those as well.
+        """
+        if not any(child.outdated for child in self.current_children()):
+            return
+        new_settings = self.app.config_changed()
+        if isinstance(self.rollover, Reload) and not new_settings:
+            return  # it comes to its end first
+        for child in self.children.values():
+            child.changes_seen = child.slot.outdated
+        if new_settings:
+            self.reload()
+            return
+        if self.rollover is not None:
+            self.rollover.abandon()
+        self._roll_over(Rollover(self))
+
+    def _roll_over(self, rollover: Rollover) -> None:
+        """Begin to replace the workers."""
+        self.rollover = None
         if rollover.begin():
             self.rollover = rollover
             self.back_off.clear()

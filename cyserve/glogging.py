@@ -9,10 +9,7 @@ is worth logging, ending the process.
 """
 
 import contextlib
-import copy
-import json
 import logging
-import logging.config
 import logging.handlers
 import os
 import sys
@@ -23,7 +20,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TextIO
 
-from cyserve import access_json, access_log
+from cyserve import access_json, access_log, log_config
+from cyserve.log_config import CONFIG_DEFAULTS
 from cyserve.log_state import LoggingState, loggers
 from cyserve.log_targets import (
     SYSLOG_FACILITIES,
@@ -41,46 +39,6 @@ __all__ = (
     "loggers",
     "parse_syslog_address",
 )
-
-#: What `logconfig_dict` and `logconfig_json` are laid over, key by top-level key.
-CONFIG_DEFAULTS: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "root": {"level": "INFO", "handlers": ["console"]},
-    "loggers": {
-        "gunicorn.error": {
-            "level": "INFO",
-            "handlers": ["error_console"],
-            "propagate": True,
-            "qualname": "gunicorn.error",
-        },
-        "gunicorn.access": {
-            "level": "INFO",
-            "handlers": ["console"],
-            "propagate": True,
-            "qualname": "gunicorn.access",
-        },
-    },
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "generic",
-            "stream": "ext://sys.stdout",
-        },
-        "error_console": {
-            "class": "logging.StreamHandler",
-            "formatter": "generic",
-            "stream": "ext://sys.stderr",
-        },
-    },
-    "formatters": {
-        "generic": {
-            "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
-            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
-            "class": "logging.Formatter",
-        }
-    },
-}
 
 
 class SafeAtoms(dict[str, Any]):
@@ -243,32 +201,7 @@ class Logger:
 
     def _load_logconfig(self, cfg: Any) -> None:
         """Apply logconfig_dict, else logconfig_json, else logconfig; errors as RuntimeError."""
-        try:
-            if cfg.logconfig_dict:
-                source = "logconfig_dict"
-                logging.config.dictConfig(_over_defaults(cfg.logconfig_dict))
-            elif cfg.logconfig_json:
-                source = f"logconfig_json = {cfg.logconfig_json!r}"
-                if os.path.exists(cfg.logconfig_json):
-                    with open(cfg.logconfig_json, encoding="utf-8") as file:
-                        logging.config.dictConfig(_over_defaults(json.load(file)))
-                else:
-                    self.warning("log config %r not found", cfg.logconfig_json)
-            elif cfg.logconfig:
-                source = f"logconfig = {cfg.logconfig!r}"
-                if not os.path.exists(cfg.logconfig):
-                    raise FileNotFoundError("there is no such file")
-                defaults = {
-                    "__file__": cfg.logconfig,
-                    "here": os.path.dirname(os.path.abspath(cfg.logconfig)),
-                }
-                logging.config.fileConfig(
-                    cfg.logconfig, defaults=defaults, disable_existing_loggers=False
-                )
-        except Exception as exc:
-            cause = f" ({exc.__cause__})" if exc.__cause__ else ""
-            text = f"{type(exc).__name__}: {exc}" if isinstance(exc, KeyError) else f"{exc}"
-            raise RuntimeError(f"{source}: {text}{cause}") from None
+        log_config.load(cfg, self.warning)
 
     def _capture_output(self, path: str) -> None:
         """Send what the process prints to stdout and stderr to the error log file."""
@@ -328,6 +261,12 @@ class Logger:
         self.error_log.log(lvl, msg, *args, **kwargs)
 
     # -- the access log --
+
+    @property
+    def access_wanted(self) -> bool:
+        """Whether access() is to be called: a subclass's own, even without an access log."""
+        stock = type(self).access is _STOCK_ACCESS and "access" not in vars(self)
+        return not stock or self.access_log_enabled
 
     @property
     def access_log_enabled(self) -> bool:
@@ -468,6 +407,7 @@ class Logger:
 
 
 # What decides the text of an access line; overriding any of it turns the short way off.
+_STOCK_ACCESS = Logger.access
 _STOCK = {name: vars(Logger)[name] for name in ("_get_user", "atoms", "atoms_wrapper_class", "now")}
 
 
@@ -482,9 +422,3 @@ def _attach(log: logging.Logger, handler: logging.Handler, fmt: logging.Formatte
     handler.setFormatter(fmt)
     handler._gunicorn = True  # type: ignore[attr-defined]  # the mark that others look for
     log.addHandler(handler)
-
-
-def _over_defaults(config: Any) -> dict[str, Any]:
-    if not isinstance(config, dict):
-        raise TypeError("the top level is not an object")
-    return {**copy.deepcopy(CONFIG_DEFAULTS), **config}

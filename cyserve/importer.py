@@ -74,6 +74,8 @@ def _parse_expression(text: str) -> tuple[str, _Call | None]:
         expression = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError):
         expression = None
+    if isinstance(expression, ast.Name):  # with a space behind it
+        return expression.id, None
     if not isinstance(expression, ast.Call):
         raise AppImportError(f"Failed to parse {text!r} as an attribute name or function call.")
     if not isinstance(expression.func, ast.Name):
@@ -141,10 +143,14 @@ def load_class(
         return uri
     try:
         if uri.startswith("egg:"):
-            return _load_entry_point(uri, default, section)
-        if section == "gunicorn.workers":
-            return find_object(worker_path(uri))
-        return find_object(default if uri == "simple" else uri)
+            found = _load_entry_point(uri, default, section)
+        elif section == "gunicorn.workers":
+            found = find_object(worker_path(uri))
+        else:
+            found = find_object(default if uri == "simple" else uri)
+        if not callable(found):
+            raise LookupError(f"it is {found!r}, not a class")
+        return found
     except LookupError as exc:
         raise RuntimeError(f"class uri {uri!r} invalid or not found: {exc}") from None
     except Exception as exc:

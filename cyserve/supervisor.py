@@ -39,10 +39,11 @@ class Supervisor:
     worker_class: Any
     reexec_pid: int
     LISTENERS: list[sock.BaseSocket]
+    #: pid -> worker, for hooks.
+    WORKERS: dict[int, Any]
 
     def __init__(self) -> None:
-        #: pid -> worker, for hooks.
-        self.WORKERS: dict[int, Any] = {}
+        self.WORKERS = {}
         #: pid -> what the master knows of it.
         self.children: dict[int, Child] = {}
         self.worker_age = 0
@@ -51,6 +52,7 @@ class Supervisor:
         self.back_off = BackOff()
         self.booted_once = False
         self.stopping = False
+        self._frozen_generation: int | None = None
         self.scoreboard = Scoreboard(2 * self.num_workers + 4, self.cfg.threads)
         self._reported_workers: int | None = None
 
@@ -106,6 +108,9 @@ class Supervisor:
 
     def spawn_workers(self) -> None:
         """Start the workers that are missing, unless boots keep failing."""
+        if self.cfg.preload_app and self._frozen_generation != self.generation:
+            self._frozen_generation = self.generation
+            process.freeze_memory()
         for _ in range(self.num_workers - len(self.current_children())):
             if time.monotonic() < self.back_off.until:
                 return

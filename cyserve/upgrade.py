@@ -52,12 +52,12 @@ def inherited_fds() -> tuple[list[int], bool]:
     """
     lent = os.environ.pop(_FDS, "")
     count = listen_fds()
-    if count:
+    if count and not (lent and old_master()):
         return list(range(SD_LISTEN_FDS_START, SD_LISTEN_FDS_START + count)), True
     if not old_master():
         return [], False
     try:
-        return [int(fd) for fd in lent.split(",") if fd], False
+        return [int(fd) for fd in lent.split(",") if fd], count > 0
     except ValueError:
         raise RuntimeError(f"{_FDS}={lent!r} is not a list of file descriptors") from None
 
@@ -70,6 +70,8 @@ def environment(base: dict[str, str], fds: Sequence[int], by_systemd: bool) -> d
     env = {name: value for name, value in base.items() if name not in _OURS}
     env[_PID] = str(os.getppid())
     env[_FDS] = ",".join(map(str, fds))
+    if env.get("WATCHDOG_PID") == env[_PID]:  # for whoever is the service's main process
+        env["WATCHDOG_PID"] = str(os.getpid())
     if by_systemd:
         env["LISTEN_PID"] = str(os.getpid())
         env["LISTEN_FDS"] = str(len(fds))

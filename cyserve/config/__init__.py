@@ -6,6 +6,7 @@ in `cyserve.app.base`.
 """
 
 # ruff: noqa: F403, I001
+from cyserve.errors import ConfigError as ConfigError
 from cyserve.config.core import *
 from cyserve.config.config_file import *
 from cyserve.config.server_socket import *

@@ -7,6 +7,7 @@ values at the end of Config.
 """
 
 import os
+import re
 import shlex
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
@@ -88,8 +89,7 @@ class Setting:
             self.set(self.default)
         self.source = DEFAULT
         text = os.environ.get(self.env) if self.env else None
-        value = None if text is None else self.from_env(text)
-        if value is not None:
+        if text is not None and (value := self.from_env(text)) is not None:
             source = f"environment variable {self.env}"
             try:
                 self.set(value)
@@ -199,6 +199,10 @@ class _Version(Action):
         parser.exit()
 
 
+#: Settings whose derived value may turn out to be impossible.
+_DERIVED = (("bind", "address"), ("raw_env", "env"), ("raw_paste_global_conf", "paste_global_conf"))
+
+
 class Config:
     """All settings of a server and the values derived from them.
 
@@ -303,7 +307,7 @@ class Config:
 
         Refuses what asks for a feature that this version does not have.
         """
-        for name, derived in (("bind", "address"), ("raw_env", "env")):
+        for name, derived in _DERIVED:
             try:
                 getattr(self, derived)
             except RuntimeError as exc:
@@ -351,9 +355,17 @@ class Config:
 
     @property
     def logger_class(self) -> Any:
-        """The logger class, installed. Raises RuntimeError if it cannot be loaded."""
+        """The logger class, installed; the default one counts if there is a `statsd_host`.
+
+        Raises RuntimeError if it cannot be loaded.
+        """
         uri = self.settings["logger_class"].get()
-        found = load_class(uri, default="cyserve.glogging.Logger", section="gunicorn.loggers")
+        default = "cyserve.glogging.Logger"
+        if self.statsd_host is not None:
+            default = "cyserve.instrument.statsd.Statsd"
+            if uri in {"cyserve.glogging.Logger", "gunicorn.glogging.Logger"}:
+                uri = default
+        found = load_class(uri, default=default, section="gunicorn.loggers")
         if hasattr(found, "install"):
             found.install()
         return found
@@ -370,6 +382,12 @@ class Config:
         return parsed
 
     @property
+    def reuse_port(self) -> bool:
+        """Whether each worker binds its own sockets; it cannot if there is a unix socket."""
+        wanted = bool(self.settings["reuse_port"].get())
+        return wanted and not any(isinstance(address, str) for address in self.address)
+
+    @property
     def uid(self) -> int:
         """User id of the workers."""
         return int(self.settings["user"].get())
@@ -383,6 +401,14 @@ class Config:
     def proc_name(self) -> str:
         """Base of the process titles."""
         return str(self.settings["proc_name"].get() or self.settings["default_proc_name"].get())
+
+    @property
+    def sendfile(self) -> bool:
+        """Whether files are sent by sendfile(2): as set, else as $SENDFILE says now, else yes."""
+        asked: bool | None = self.settings["sendfile"].get()
+        if asked is not None:
+            return asked
+        return os.environ.get("SENDFILE", "true").lower() in {"y", "1", "yes", "true"}
 
     @property
     def is_ssl(self) -> str | None:
@@ -409,6 +435,22 @@ class Config:
                     f"raw_env: environment setting {shown(text)} invalid; allowed is NAME=VALUE"
                 )
             pairs[name] = value
+        return pairs
+
+    @property
+    def paste_global_conf(self) -> dict[str, str]:
+        r"""The variables of `raw_paste_global_conf`; `\=` is a = that does not end the name.
+
+        Raises RuntimeError for one without `=`.
+        """
+        pairs: dict[str, str] = {}
+        for text in self.raw_paste_global_conf:
+            name, *value = re.split(r"(?<!\\)=", text, maxsplit=1)
+            if not value:
+                raise RuntimeError(
+                    f"raw_paste_global_conf: {shown(text)} invalid; allowed is NAME=VALUE"
+                )
+            pairs[name.replace(r"\=", "=")] = value[0].replace(r"\=", "=")
         return pairs
 
     def forwarded_allow_networks(self) -> "list[IPv4Network | IPv6Network]":

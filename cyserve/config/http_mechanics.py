@@ -33,10 +33,13 @@ __all__ = (
     "SecureSchemeHeader",
     "StripHeaderSpaces",
     "UWSGIAllowFrom",
+    "validate_header_map_behaviour",
     "validate_proxy_protocol",
 )
 
 SECTION = "Server Mechanics"
+
+_HEADER_MAPS = validate_choice("drop", "refuse", "dangerous")
 
 
 class SecureSchemeHeader(Setting):
@@ -232,12 +235,17 @@ class ForwarderHeaders(Setting):
         """
 
 
+def validate_header_map_behaviour(val: Any) -> str | None:
+    """drop, refuse or dangerous, in any case; None, which is refuse."""
+    return None if val is None else _HEADER_MAPS(val)
+
+
 class HeaderMap(Setting):
     name = "header_map"
     section = SECTION
     cli = ("--header-map",)
     meta = "STRING"
-    validator = validate_choice("drop", "refuse", "dangerous")
+    validator = validate_header_map_behaviour
     default = "drop"
     desc = """\
         What happens to other field names with an underscore: drop, refuse or dangerous.

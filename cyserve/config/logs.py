@@ -4,15 +4,12 @@ Declarations only: whether a file can be written or a level exists is found out 
 """
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyserve.address import parse_address
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import validate_access_log_format, validate_class, validate_dict
-
-if TYPE_CHECKING:
-    from cyserve.config.core import Config
 
 __all__ = (
     "AccessLog",
@@ -268,11 +265,11 @@ class StatsdHost(Setting):
     desc = """\
         Where a StatsD server listens, to send it metrics: HOST, HOST:PORT or unix://PATH.
 
-        The default port is 8125.
+        The default port is 8125. Metrics are gunicorn.requests, gunicorn.request.duration (ms),
+        gunicorn.request.status.NNN, gunicorn.workers, gunicorn.log.critical, .error, .warning and
+        .exception. It is the default logger_class that sends them; one that is down or slow costs
+        nothing but the metrics.
         """
-
-    def missing(self, cfg: "Config") -> str | None:
-        return None if self.get() is None else "StatsD yet"
 
 
 class DogstatsdTags(Text):

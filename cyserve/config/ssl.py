@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from cyserve.config.core import Setting
-from cyserve.config.kinds import Flag, Number, Text
+from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import validate_pos_int
 
 __all__ = (
@@ -20,6 +20,7 @@ __all__ = (
     "KeyFile",
     "SSLVersion",
     "SuppressRaggedEOFs",
+    "validate_ssl_version",
 )
 
 SECTION = "SSL"
@@ -36,8 +37,8 @@ def validate_cert_reqs(val: Any) -> int:
     return number
 
 
-def validate_anything(val: Any) -> Any:
-    """Whatever it is."""
+def validate_ssl_version(val: Any) -> Any:
+    """Whatever it is: it has no effect."""
     return val
 
 
@@ -75,7 +76,7 @@ class SSLVersion(Setting):
     section = SECTION
     cli = ("--ssl-version",)
     meta = "STRING"
-    validator = validate_anything
+    validator = validate_ssl_version
     default = _PROTOCOL_TLS
     desc = """\
         Without effect, as in gunicorn: the hook ssl_context chooses versions. Default is TLS 1.2+.
@@ -91,10 +92,11 @@ class SSLVersion(Setting):
         super().set(val)
 
 
-class CertReqs(Number):
+class CertReqs(Setting):
     name = "cert_reqs"
     section = SECTION
     cli = ("--cert-reqs",)
+    meta = "INT"
     validator = validate_cert_reqs
     default = 0
     desc = """\

@@ -25,6 +25,7 @@ __all__ = (
     "validate_choice",
     "validate_class",
     "validate_dict",
+    "validate_file_exists",
     "validate_group",
     "validate_list_string",
     "validate_pos_int",
@@ -37,6 +38,7 @@ __all__ = (
 )
 
 _WHOLE_NUMBER = "allowed is a whole number, 0 or more"
+_LISTS = (list, tuple, set, frozenset)
 _SECONDS = "allowed is a number of seconds, 0 or more"
 
 
@@ -133,23 +135,33 @@ def validate_choice(*choices: str) -> Callable[[Any], str]:
     return validate
 
 
+def validate_file_exists(val: Any) -> Any:
+    """None, or the path of something that exists."""
+    if val is not None and not os.path.exists(val):
+        raise ValueError("allowed is the path of an existing file")
+    return val
+
+
 def validate_list_string(val: Any) -> list[str]:
     """A list of strings; one string is a list of one; nothing is an empty list."""
     if not val:
         return []
     items = [val] if isinstance(val, str) else val
-    if not isinstance(items, list | tuple | set) or not all(isinstance(v, str) for v in items):
+    if not isinstance(items, _LISTS) or not all(isinstance(v, str) for v in items):
         raise TypeError("allowed is a string or a list of strings")
     return [item.strip() for item in items]
 
 
 def validate_string_to_list(val: Any) -> list[str]:
-    """Strings separated by commas, or a list of strings."""
-    return validate_list_string(val.split(",") if val and isinstance(val, str) else val)
+    """Strings separated by commas, or a list of strings; empty ones are left out."""
+    if val is not None and not isinstance(val, str | list | tuple):
+        raise TypeError("allowed is a string with commas or a list of strings")
+    items = validate_list_string(val.split(",") if isinstance(val, str) else val)
+    return [item for item in items if item]
 
 
 def validate_string_to_addr_list(val: Any) -> list[str]:
-    """IP addresses and networks separated by commas (or a list of them); `*` means all."""
+    """IP addresses and networks separated by commas, or a list of them; `*` means all."""
     items = validate_string_to_list(val)
     for item in items:
         if item in {"*", "127.0.0.1", "::1"}:
@@ -223,6 +235,7 @@ def validate_post_request(val: Any) -> Callable[..., Any]:
     def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> Any:
         return function(*(worker, req, environ, resp)[:found])
 
+    del post_request.__wrapped__  # whoever asks how many parameters this takes is told 4
     return post_request
 
 

@@ -4,6 +4,8 @@ Declarations only. Which worker classes exist is known to `cyserve.workers` and
 `cyserve.importer`.
 """
 
+from typing import Any
+
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Number, Seconds
 from cyserve.config.validators import validate_choice, validate_class
@@ -26,9 +28,16 @@ __all__ = (
     "WorkerConnections",
     "WorkerThreads",
     "Workers",
+    "validate_asgi_lifespan",
+    "validate_asgi_loop",
+    "validate_http_parser",
 )
 
 SECTION = "Worker Processes"
+
+validate_http_parser = validate_choice("auto", "fast", "python")
+validate_asgi_loop = validate_choice("auto", "asyncio", "uvloop")
+validate_asgi_lifespan = validate_choice("auto", "on", "off")
 
 
 class Workers(Number):
@@ -43,6 +52,9 @@ class Workers(Number):
         Two to four for each CPU core is a good start. SIGTTIN and SIGTTOU change the number while
         the server runs. The environment variable WEB_CONCURRENCY changes the default.
         """
+
+    def from_env(self, text: str) -> Any:
+        return int(text) if text.strip().isdecimal() else text or None  # decimal, also with zeros
 
 
 class WorkerClass(Setting):
@@ -209,7 +221,7 @@ class HttpParser(Setting):
     section = SECTION
     cli = ("--http-parser",)
     meta = "STRING"
-    validator = validate_choice("auto", "fast", "python")
+    validator = validate_http_parser
     default = "auto"
     desc = """\
         Which kernel reads and writes HTTP: fast (compiled), python, or auto.
@@ -223,7 +235,7 @@ class ASGILoop(Setting):
     section = SECTION
     cli = ("--asgi-loop",)
     meta = "STRING"
-    validator = validate_choice("auto", "asyncio", "uvloop")
+    validator = validate_asgi_loop
     default = "auto"
     desc = """\
         Event loop of the asgi worker: asyncio, uvloop, or auto.
@@ -235,7 +247,7 @@ class ASGILifespan(Setting):
     section = SECTION
     cli = ("--asgi-lifespan",)
     meta = "STRING"
-    validator = validate_choice("auto", "on", "off")
+    validator = validate_asgi_lifespan
     default = "auto"
     desc = """\
         Whether the asgi worker tells the application of its start and end: on, off or auto.

@@ -22,7 +22,7 @@ from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
-from cyserve.http.refusal import access_logger, report
+from cyserve.http.refusal import access_function, report
 from cyserve.http.request import Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
 
@@ -54,7 +54,7 @@ class Context:
     def __init__(self, cfg: Any, log: Any) -> None:
         self.cfg = cfg
         self.log = log
-        self.access = access_logger(log)
+        self.access = access_function(log)
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
         self.parse_head = _accel.parser.parse_head

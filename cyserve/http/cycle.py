@@ -13,10 +13,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from cyserve._errors import ParseException
+from cyserve._errors import ConfigurationProblem, ParseException
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
-from cyserve.http.refusal import access_logger
+from cyserve.http.refusal import access_function
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response
 from cyserve.http.transport import peer_name
@@ -51,7 +51,7 @@ class Cycle:
         ):
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
-        self.access = access_logger(self.log)
+        self.access = access_function(self.log)
         self.watch = worker.watch  # for `request_timeout`; None without
 
     def serve(self, req: Request) -> None:
@@ -102,7 +102,7 @@ class Cycle:
                 req.failure = exc
             self._failed(req, resp, exc)
         finally:
-            if not logged and resp is not None:
+            if not logged and resp is not None and resp.status is not None:
                 self._log_access(resp, req, environ, time.monotonic() - started)
             if self.post_request is not None:
                 self._post_request(req, environ, resp)
@@ -154,7 +154,9 @@ class Cycle:
 
     def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
         try:
-            self.access(resp, req, environ, timedelta(seconds=seconds))  # type: ignore[misc]
+            if not environ:  # it could not be made
+                environ = req.head.fill_environ(req.connection.template)
+            self.access(resp, req, environ, timedelta(seconds=seconds))
         except Exception:  # a logger of the user's must not end the worker
             self.log.exception("Exception while logging access")
 
@@ -175,7 +177,9 @@ def known(req: Request | None, exc: BaseException) -> bool:
 
 def answer_failure(log: Any, req: Request, exc: BaseException) -> None:
     """Log why a request failed before anything was sent, and answer it."""
-    if isinstance(exc, ParseException) and exc.status < 500:
+    # A mount point may be the client's word, and the client is told all there is to say.
+    client_fault = isinstance(exc, ParseException) and exc.status < 500
+    if client_fault or isinstance(exc, ConfigurationProblem):
         log.warning("Invalid request from ip=%s: %s", peer_name(req.connection.address), exc)
     else:
         log.exception("Error handling request %s %s", req.method, req.uri)

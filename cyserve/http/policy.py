@@ -46,7 +46,7 @@ class Policy:
         self.trusted = cfg.forwarded_allow_ips, cfg.forwarded_allow_networks()
         self.proxies = cfg.proxy_allow_ips, cfg.proxy_allow_networks()
         self.forwarder_headers = frozenset(cfg.forwarder_headers)
-        self.header_map: str = cfg.header_map
+        self.header_map: str = cfg.header_map or "refuse"
 
     def trusts(self, address: Any) -> bool:
         """True when the socket peer may speak for its clients (a unix peer always may)."""

@@ -145,7 +145,7 @@ def _parse_line(line: bytes) -> ProxyHeader:
     match = _line(text)
     text = text.removesuffix("\r\n")
     if match is None:
-        raise InvalidProxyLine(text)
+        raise _unclear(text)
     protocol, source, destination = match.group(1, 2, 3)
     family = socket.AF_INET if protocol == "TCP4" else socket.AF_INET6
     try:
@@ -157,6 +157,16 @@ def _parse_line(line: bytes) -> ProxyHeader:
     if source_port > 65535 or destination_port > 65535:
         raise InvalidProxyLine(f"invalid port {text}")
     return ProxyHeader(protocol, source, source_port, destination, destination_port)
+
+
+def _unclear(text: str) -> InvalidProxyLine:
+    """What is wrong with a line of version 1, in gunicorn's words."""
+    words = text.split(" ")
+    if len(words) == 6 and words[1] not in {"TCP4", "TCP6"}:
+        return InvalidProxyLine(f"protocol '{words[1]}' not supported")
+    if len(words) == 6 and not (words[4] + words[5]).isdigit():
+        return InvalidProxyLine(f"invalid port {text}")
+    return InvalidProxyLine(text)
 
 
 def _parse_block(block: bytes) -> ProxyHeader:

@@ -59,12 +59,12 @@ class _UnreadHead:
         }
 
 
-def access_logger(log: Any) -> Any:
-    """What writes access lines; None if there is no access log.
-
-    log: the logger; one of the user's own may not tell, and then gets every request.
-    """
-    return log.access if getattr(log, "access_log_enabled", True) else None
+def access_function(log: Any) -> Any:
+    """The method of `log` to call for each request; None if it would do nothing."""
+    wanted = getattr(log, "access_wanted", None)
+    if wanted is None:  # not derived from our Logger
+        wanted = getattr(log, "access_log_enabled", True)
+    return log.access if wanted else None
 
 
 def report(connection: "Connection", exc: BaseException) -> None:

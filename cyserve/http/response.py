@@ -205,7 +205,7 @@ class ResponseCore:
             return
         fields = [(_text(name), _text(value)) for name, value in headers]
         hints = _accel.io.ResponseHead("103 Early Hints", fields)
-        self.transport.output.write(hints.serialize(_START[1, 1], b""))
+        self.transport.output.write(hints.serialize(_START[1, 1], b"", length=False))
         self.transport.send(self.send_timeout)
 
     def head_bytes(self, body: bytes = b"") -> bytes:
@@ -241,6 +241,8 @@ class ResponseCore:
         """Queue a piece of the body, and before the first one the head."""
         if not isinstance(data, bytes):
             raise TypeError(f"body items must be bytes, not {type(data).__name__}")
+        if self.head is None:
+            raise AssertionError("start_response() was not called")
         self.frame()
         output = self.transport.output
         if self.bodyless:
@@ -356,7 +358,7 @@ class ResponseCore:
             "WSGI app sent body bytes on a no-body response (method=%s status=%s); "
             "dropping per RFC 9110.",
             self.req.method,
-            self.status,
+            self.status_code,
         )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from cyserve.config.validators import validate_seconds
 from cyserve.http.overdue import STATUS, RequestOverdue, Seizure
-from cyserve.http.refusal import access_logger
+from cyserve.http.refusal import access_function
 from cyserve.http.response import Response
 from cyserve.workers.interrupts import Interrupter
 
@@ -86,7 +86,7 @@ class RequestWatch:
     ) -> None:
         self.worker = worker
         self.log = worker.log
-        self.access = access_logger(worker.log)
+        self.access = access_function(worker.log)
         self.limit: float = worker.cfg.request_timeout
         self.graceful_timeout: float = worker.cfg.graceful_timeout
         self.interrupter = interrupter

@@ -102,9 +102,11 @@ def _unlike(expected: object, cyserve: object) -> str:
 
 
 def _strings(node: ast.AST) -> Iterator[str]:
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
-            yield inner.value
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    for inner in ast.iter_child_nodes(node):
+        if not isinstance(inner, ast.Compare):  # of `{...} if kind == "file" else {...}`
+            yield from _strings(inner)
 
 
 def _named_in(tree: ast.Module) -> Iterator[str]:

@@ -4,6 +4,8 @@ import pytest
 from differences import DIFFERENCES, compare, difference, named_ids, read_page
 from harness import Server
 
+from cyserve import SERVER_SOFTWARE
+
 HEAD = "## Logs\n\n| id | gunicorn 27 | cyserve | why |\n|---|---|---|---|\n"
 
 
@@ -67,14 +69,18 @@ def test_ids_are_found_where_tests_name_them(tmp_path):
     assert sorted(named_ids(tmp_path)) == ["a", "b", "c", "d", "f"]
 
 
-def test_both_programs_serve(start_both, kernel):
-    pair = start_both("plain:app", kernel=kernel)
+def test_they_sign_with_their_own_names(start_both, kernel):
+    pair = start_both("compat_app:app", kernel=kernel)
 
-    def server_field(server: Server) -> str | None:
-        return server.request("/").header("Server")
+    def names(server: Server) -> list[str | None]:
+        response = server.request("/dump")
+        return [response.header("Server"), response.json()["SERVER_SOFTWARE"]]
 
     compare(
-        server_field(pair.gunicorn),
-        server_field(pair.cyserve),
-        differs={"server-field": lambda field: "cyserve"},
+        names(pair.gunicorn),
+        names(pair.cyserve),
+        differs={
+            "server-field": lambda found: ["cyserve", *found[1:]],
+            "server-software": lambda found: [*found[:1], f"'{SERVER_SOFTWARE}'"],
+        },
     )

@@ -68,6 +68,7 @@ class Client:
 
         tls: the context to speak TLS with, to a server called localhost; session: one to resume.
         """
+        self.address = address
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
         else:

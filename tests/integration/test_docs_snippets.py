@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
 import socket
@@ -16,10 +17,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
+from typing import Any
 
 import pytest
 from deployment import nginx
-from doc_snippets import block, blocks, commands
+from doc_snippets import DOCS, block, blocks, commands
 from harness import TIMEOUT, Server, command_under_test, free_port, server_environment
 from http_client import request
 
@@ -101,10 +103,14 @@ def check(place: Path, arguments: list[str], **env: str) -> subprocess.Popen[str
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
-def test_config_files_load_without_a_warning(place, config):
-    (place / "gunicorn.conf.py").write_text(config.text)
-    run = check(place, ["-c", "gunicorn.conf.py", "app:app"])
-    assert (*run.communicate(timeout=TIMEOUT), run.returncode) == ("", "", 0)
+def test_config_files_serve_without_a_warning(place, started, config):
+    text = config.text.replace("/var/log/app", str(place))
+    (place / "gunicorn.conf.py").write_text(text)
+    command = "cyserve -c gunicorn.conf.py -b 127.0.0.1:0 -w 1 app:app"
+    server = started(command.split(), 1)
+    assert request(server.address, "/x").text == "Hello from /x\n"
+    assert server.stop() == 0
+    assert re.findall("WARNING|ERROR|CRITICAL|Traceback", server.log_text()) == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
@@ -210,6 +216,12 @@ def unit(name: str) -> configparser.ConfigParser:
     return parsed
 
 
+def hear(manager: socket.socket, line: bytes) -> None:
+    """Receive what the server tells the service manager, up to this line."""
+    while line not in manager.recv(4096).split(b"\n"):
+        pass
+
+
 def test_systemd_unit(place, started):
     service = unit("app.service")["Service"]
     words = shlex.split(service["ExecStart"])
@@ -228,10 +240,76 @@ def test_systemd_unit(place, started):
             env={"NOTIFY_SOCKET": str(place / "notify")},
         )
         assert service["Type"] == "notify"
-        assert b"READY=1" in manager.recv(4096).split(b"\n")
+        hear(manager, b"READY=1")
         assert request(listener.getsockname(), "/x").status == 200
         assert service["ExecReload"] == "/bin/kill -s HUP $MAINPID"
         server.signal(SIGHUP)
+        hear(manager, b"RELOADING=1")
+        hear(manager, b"READY=1")
         server.wait_log("Reloaded: 2 new workers are ready")
         assert server.stop() == 0
+        hear(manager, b"STOPPING=1")
     assert unit("app.socket")["Socket"]["ListenStream"]
+
+
+def test_statsd(place, started):
+    page = "logging.md"
+    config = next(found for found in CONFIGS if "shop.forks" in found.text)
+    (place / "gunicorn.conf.py").write_text(config.text)
+    words = next(words for _, _, words in commands(page) if "--statsd-host" in words)
+    rows = re.findall(r"^\| (`gunicorn\..*?) \| ", (DOCS / page).read_text(), re.MULTILINE)
+    first = {re.match("`(.*?)`", row)[1].replace("NNN", "200") for row in rows}
+    wanted = {name for name in first if ".log." not in name}
+    assert len(wanted) == 5
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(TIMEOUT)
+        words[words.index("localhost:8125")] = f"127.0.0.1:{receiver.getsockname()[1]}"
+        server = started(["cyserve", "-b", "127.0.0.1:0", *words], 1)
+        assert request(server.address, "/x").status == 200
+        missing = {"shop.shop.forks", *(f"shop.{name}" for name in wanted)}
+        while missing:
+            missing.discard(receiver.recv(4096).partition(b":")[0].decode())
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("module", ["cyserve", "gunicorn"])
+def test_a_program_that_embeds_the_server(place, started, module):
+    page = "migrating-from-gunicorn.md"
+    port = free_port()
+    text = block(page, "serve.py").text.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    (place / "serve.py").write_text(text.replace("from cyserve.", f"from {module}."))
+    command = ["python", "serve.py"]
+    if module == "gunicorn":
+        shown = [found.text.strip() for found in blocks(page, "console")]
+        command = next(text for text in shown if "gunicorn_alias" in text).split()[1:]
+    server = started([sys.executable, *command[1:]], 2)
+    assert request(server.address, "/x").text == "Hello from /x\n"
+
+
+def test_json_logs(place, started):
+    config = next(found for found in CONFIGS if "logconfig_dict" in found.text)
+    (place / "gunicorn.conf.py").write_text(config.text)
+    (place / "app.py").write_text("def app(environ, start_response):\n    raise KeyError\n")
+    server = started("cyserve -c gunicorn.conf.py -b 127.0.0.1:0 app:app".split(), 1)
+    assert request(server.address, "/x", headers=[("User-Agent", '"}\xe4')]).status == 500
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log_text().splitlines()]
+    assert [x["user_agent"] for x in lines if "user_agent" in x] == ['"}\xe4']
+    assert "KeyError" in next(x["traceback"] for x in lines if "traceback" in x)
+
+
+@pytest.mark.parametrize(
+    ("limit", "processors"),
+    [("50000 100000", 1), ("100000 100000", 1), ("6400000 100000", None), ("max 100000", None)],
+)
+def test_processors_of_a_container(place, limit, processors):
+    text = block("deploy/docker.md", "gunicorn.conf.py").text
+    assert "/sys/fs/cgroup/cpu.max" in text
+    (place / "cpu.max").write_text(limit + "\n")
+    names: dict[str, Any] = {}
+    exec(text.replace("/sys/fs/cgroup/cpu.max", str(place / "cpu.max")), names)
+    every = len(os.sched_getaffinity(0))
+    assert names["processors"]() == (processors or every)
+    (place / "cpu.max").unlink()  # cgroup v1
+    assert names["processors"]() == every

@@ -286,15 +286,6 @@ def test_socket_activation(start_server):
         assert server.stop() == 0
 
 
-def test_a_manager_is_told_that_we_are_ready(start_server, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind("notify.sock")
-        manager.settimeout(30)
-        start_server(env={"NOTIFY_SOCKET": str(tmp_path / "notify.sock")})
-        assert manager.recv(1000) == b"READY=1\nSTATUS=cyserve arbiter booted"
-
-
 WHO = """
 import os
 def app(environ, start_response):

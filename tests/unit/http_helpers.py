@@ -46,6 +46,7 @@ class Log:
     """Keeps what is logged: [(level, text)]."""
 
     access_log_enabled = False
+    access_wanted = None
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []

@@ -7,6 +7,7 @@ import pytest
 from cyserve.errors import AppImportError
 from cyserve.util import get_arity, import_app, load_class
 from cyserve.workers import SUPPORTED_WORKERS
+from cyserve.workers.base import Worker
 
 MODULE = """
 def application(environ, start_response): ...
@@ -33,7 +34,7 @@ def shop(launched_in):
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("shop", "application"), ("shop:application", "application"), ("shop:other", "other")],
+    [("shop", "application"), ("shop:application", "application"), ("shop:other ", "other")],
 )
 def test_application_by_name(name, found):
     assert import_app(name).__name__ == found
@@ -96,11 +97,10 @@ def test_class_given_as_such_or_by_its_path():
     assert load_class("collections.OrderedDict").__name__ == "OrderedDict"
 
 
-@pytest.mark.parametrize("uri", ["sync", "gunicorn.workers.sync.SyncWorker"])
+@pytest.mark.parametrize("uri", ["sync", "gunicorn.workers.base.Worker"])
 def test_worker_class_by_gunicorns_names(uri, monkeypatch):
-    monkeypatch.setitem(SUPPORTED_WORKERS, "sync", "cyserve.workers.SUPPORTED_WORKERS")
-    path = uri.replace("sync.SyncWorker", "SUPPORTED_WORKERS")
-    assert load_class(path) is SUPPORTED_WORKERS
+    monkeypatch.setitem(SUPPORTED_WORKERS, "sync", "cyserve.workers.base.Worker")
+    assert load_class(uri) is Worker
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,7 @@ def test_worker_class_by_gunicorns_names(uri, monkeypatch):
         ("no_such_package.Worker", "there is no module 'no_such_package'"),
         ("collections.no_such.Worker", "there is no module 'collections.no_such'"),
         ("collections.NoSuch", "module 'collections' has no 'NoSuch'"),
+        ("string.digits", "it is '0123456789', not a class"),
         ("collections.gunicorn.Worker", "there is no module 'collections.gunicorn'"),
         ("egg:no-such-dist#x", "there is no distribution 'no-such-dist'"),
         ("egg:pytest#x", "'pytest' has no entry point 'x' in the group 'gunicorn.workers'"),

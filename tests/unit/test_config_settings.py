@@ -1,27 +1,12 @@
-"""The declared settings against gunicorn's, and whether the declarations are complete."""
+"""Whether the declarations are complete; the compat tests compare them with gunicorn's."""
 
 import os
 
 import pytest
-from gunicorn_settings import SETTINGS
 
 from cyserve import config
 from cyserve.importer import get_arity
 
-# Deliberate differences, each told in its setting's description.
-DEFAULTS = {
-    "keepalive": 75,
-    "sendfile": True,
-    "default_proc_name": "cyserve",
-    "logger_class": "cyserve.glogging.Logger",
-    "control_socket": None,
-    "uwsgi_allow_ips": ["127.0.0.1", "::1"],
-    "http_protocols": ["h1"],
-}
-EXTRA_FLAGS = {
-    "access_log_format": ("--access-log-format",),
-    "limit_request_field_size": ("--limit-request-field-size",),
-}
 NEW = {
     "boot_timeout": 0,
     "client_body_buffer_size": 65536,
@@ -34,22 +19,6 @@ NEW = {
     "ssl_handshake_timeout": 60,
 }
 NEW_FLAGS = {"gunicorn_alias": "--no-gunicorn-alias"}
-
-
-def test_every_setting_of_gunicorn_is_there():
-    declared = {setting.name for setting in config.KNOWN_SETTINGS}
-    assert declared == {row[0] for row in SETTINGS} | NEW.keys()
-
-
-@pytest.mark.parametrize(
-    ("name", "section", "flags", "default"), SETTINGS, ids=[r[0] for r in SETTINGS]
-)
-def test_setting_is_declared_as_in_gunicorn(clean_env, name, section, flags, default):
-    setting = config.Config().settings[name]
-    assert setting.section == section
-    assert tuple(setting.cli or ()) == flags + EXTRA_FLAGS.get(name, ())
-    if default is not ...:
-        assert setting.get() == DEFAULTS.get(name, default)
 
 
 def test_defaults_that_depend_on_the_process(clean_env):
