@@ -29,9 +29,12 @@ APP = block("index.md", "app.py").text
 FILES = {
     "app.py": APP,
     "proj/wsgi.py": APP + "\napplication = app\n",
-    "shop.py": APP + "\ndef create_app(name):\n    return app\n",
+    "shop/__init__.py": APP + "\ndef create_app(name=None):\n    return app\n",
+    "production.ini": "[app:main]\npaste.app_factory = paste_factory:make\n",
+    "paste_factory.py": "from app import app\n\ndef make(settings):\n    return app\n",
+    "shop/hooks.py": "def connect(server, worker):\n    pass\n",
 }
-CONFIGS = [found for found in blocks(language="python") if found.name.endswith(".conf.py")]
+CONFIGS = [found for found in blocks() if found.name.endswith((".conf.py", ".toml"))]
 PROGRAMS = [found for found in blocks(language="python") if found not in CONFIGS]
 PAGES = sorted({page for page, _, _ in commands()})
 
@@ -105,9 +108,8 @@ def check(place: Path, arguments: list[str], **env: str) -> subprocess.Popen[str
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_config_files_serve_without_a_warning(place, started, config):
     text = config.text.replace("/var/log/app", str(place))
-    (place / "gunicorn.conf.py").write_text(text)
-    command = "cyserve -c gunicorn.conf.py -b 127.0.0.1:0 -w 1 app:app"
-    server = started(command.split(), 1)
+    (place / config.name).write_text(text)  # where it is found without being named
+    server = started("cyserve -b 127.0.0.1:0 -w 1 app:app".split(), 1)
     assert request(server.address, "/x").text == "Hello from /x\n"
     assert server.stop() == 0
     assert re.findall("WARNING|ERROR|CRITICAL|Traceback", server.log_text()) == []
