@@ -30,6 +30,8 @@ FILES = {
     "app.py": APP,
     "proj/wsgi.py": APP + "\napplication = app\n",
     "shop/__init__.py": APP + "\ndef create_app(name=None):\n    return app\n",
+    "production.ini": "[app:main]\npaste.app_factory = paste_factory:make\n",
+    "paste_factory.py": "from app import app\n\ndef make(settings):\n    return app\n",
     "shop/hooks.py": "def connect(server, worker):\n    pass\n",
 }
 CONFIGS = [found for found in blocks() if found.name.endswith((".conf.py", ".toml"))]
