@@ -174,6 +174,8 @@ class BaseApplication:
 
     def run(self) -> None:
         """Serve until told to stop. Does not return normally: the master exits the process."""
+        if self.cfg.settings["gunicorn_alias"].get():
+            gunicorn_alias.install()  # before worker and logger classes of others are loaded
         try:
             Arbiter(self).run()
         except Exception as exc:
