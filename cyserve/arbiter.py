@@ -21,7 +21,7 @@ from cyserve import SERVER_SOFTWARE, certificates, process, signals, sock, syste
 from cyserve.children import Child
 from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
-from cyserve.rollover import Rollover
+from cyserve.rollover import Reload, Rollover
 from cyserve.supervisor import Supervisor
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
@@ -93,19 +93,27 @@ class Arbiter(Supervisor):
         self.cfg = app.cfg
         if self.log is None:
             self.log = self.cfg.logger_class(app.cfg)
-        self.worker_class = self.cfg.worker_class
+        self.worker_class = _ours(self.cfg.worker_class)
         self.address = self.cfg.address
         self.num_workers = self.cfg.workers
         self.timeout = self.cfg.timeout
         self.proc_name = self._named(self.cfg.proc_name)
-        if self.log.error_log.isEnabledFor(logging.DEBUG):
+        error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
+        if error_log is None or error_log.isEnabledFor(logging.DEBUG):
             lines = (
                 f"  {name}: {setting.value}" for name, setting in sorted(self.cfg.settings.items())
             )
             self.log.debug("Current configuration:\n%s", "\n".join(lines))
         os.environ.update(self.cfg.env)
+        if self.cfg.reload:
+            from cyserve import reloader  # noqa: PLC0415 - for development only
+
+            reloader.check_engine(self.cfg.reload_engine)
         if self.cfg.preload_app:
-            self.app.wsgi()
+            if self.cfg.reload:
+                self.log.warning("preload_app is left out: reload needs workers that load the code")
+            else:
+                self.app.wsgi()
 
     def restore_environment(self, cfg: Any) -> None:
         """Take back what `raw_env` of `cfg` had put into the environment."""
@@ -166,6 +174,7 @@ class Arbiter(Supervisor):
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
+        sock.warn(self.cfg, self.log, inherited=self.systemd)
         if hasattr(self.worker_class, "check_config"):
             self.worker_class.check_config(self.cfg, self.log)
         self.cfg.when_ready(self)
@@ -212,6 +221,7 @@ class Arbiter(Supervisor):
                 self.note_boots()
                 if self.rollover is not None and self.rollover.step():
                     self.rollover = None
+                self.replace_outdated()
                 self.manage_workers()
                 self._report()
         except (StopIteration, KeyboardInterrupt):
@@ -262,8 +272,8 @@ class Arbiter(Supervisor):
             if handler is None:
                 self.log.error("Unhandled signal: %s", name)
                 continue
-            level = logging.DEBUG if sig == signal.SIGCHLD else logging.INFO
-            self.log.log(level, "Handling signal: %s", name)
+            say = self.log.debug if sig == signal.SIGCHLD else self.log.info
+            say("Handling signal: %s", name)
             handler()
 
     def maybe_promote_master(self) -> None:
@@ -339,10 +349,10 @@ class Arbiter(Supervisor):
     def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:
         """Stop the workers gracefully, clean up and exit with `exit_status`."""
         self.stop()
-        level = logging.ERROR if exit_status else logging.INFO
-        self.log.log(level, "Shutting down: %s", self.master_name)
+        say = self.log.error if exit_status else self.log.info
+        say("Shutting down: %s", self.master_name)
         if reason is not None:
-            self.log.log(level, "Reason: %s", reason)
+            say("Reason: %s", reason)
         if self.pidfile is not None:
             self.pidfile.unlink()
         self.cfg.on_exit(self)
@@ -396,10 +406,33 @@ class Arbiter(Supervisor):
         """
         if self.rollover is not None:
             self.rollover.fail("another reload was asked for")
-            self.rollover = None
         if not self.master_pid:
             self.service_manager.reload()
-        rollover = Rollover(self)
+        self._roll_over(Reload(self))
+
+    def replace_outdated(self) -> None:
+        """Replace all workers if one of them says that its code has changed.
+
+        Of a replacement that is under way only the new workers count: the old ones know nothing
+        that is not true of those as well.
+        """
+        if not any(child.outdated for child in self.current_children()):
+            return
+        new_settings = self.app.config_changed()
+        if isinstance(self.rollover, Reload) and not new_settings:
+            return  # it comes to its end first
+        for child in self.children.values():
+            child.changes_seen = child.slot.outdated
+        if new_settings:
+            self.reload()
+            return
+        if self.rollover is not None:
+            self.rollover.abandon()
+        self._roll_over(Rollover(self))
+
+    def _roll_over(self, rollover: Rollover) -> None:
+        """Begin to replace the workers."""
+        self.rollover = None
         if rollover.begin():
             self.rollover = rollover
             self.back_off.clear()
@@ -453,3 +486,14 @@ class Arbiter(Supervisor):
             for listener in self.rollover.listeners:
                 if listener not in self.LISTENERS:
                     listener.close()
+
+
+def _ours(worker_class: Any) -> Any:
+    """The worker class, if it can work for this master. Raises ConfigError."""
+    if any(base.__module__ == "gunicorn.workers.base" for base in worker_class.__mro__):
+        raise ConfigError(
+            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
+            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
+            " run the program by `python -m cyserve.gunicorn_alias`"
+        )
+    return worker_class

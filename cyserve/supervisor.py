@@ -7,6 +7,7 @@ from this class; together they are gunicorn's Arbiter, whose names hooks and sub
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -52,6 +53,7 @@ class Supervisor:
         self.back_off = BackOff()
         self.booted_once = False
         self.stopping = False
+        self._frozen_generation: int | None = None
         self.scoreboard = Scoreboard(2 * self.num_workers + 4, self.cfg.threads)
         self._reported_workers: int | None = None
 
@@ -107,6 +109,9 @@ class Supervisor:
 
     def spawn_workers(self) -> None:
         """Start the workers that are missing, unless boots keep failing."""
+        if self.cfg.preload_app and self._frozen_generation != self.generation:
+            self._frozen_generation = self.generation
+            process.freeze_memory()
         for _ in range(self.num_workers - len(self.current_children())):
             if time.monotonic() < self.back_off.until:
                 return
@@ -229,8 +234,8 @@ class Supervisor:
         """Log the end of a worker and draw the consequences."""
         self.WORKERS.pop(child.pid, None)
         level, text = child.obituary(status)
-        if level:
-            self.log.log(level, "%s", text)
+        if level:  # by the method of that name, which is what loggers of users override
+            getattr(self.log, logging.getLevelName(level).lower())("%s", text)
         self.note_boots()
         self.booted_once = self.booted_once or child.ready
         stillborn = child.stillborn(status) and not self.stopping

@@ -149,7 +149,7 @@ def _name_from_host(environ: dict[str, Any], endpoint: Endpoint) -> tuple[str, s
     """SERVER_NAME and SERVER_PORT behind a unix socket: only the client can say."""
     host = environ.get("HTTP_HOST")
     if not host:
-        return str(endpoint.address), ""
+        return os.fsdecode(endpoint.address).replace("\0", "@"), ""
     name, colon, port = host.rpartition(":")
     if not colon or port.endswith("]"):
         return host, "443" if environ["wsgi.url_scheme"] == "https" else "80"

@@ -166,7 +166,8 @@ class ResponseCore:
 
     @property
     def status_code(self) -> int | None:
-        return self.head.status_code if self.head is not None else None
+        """The number in `status`, which may be an error page's and not the application's."""
+        return None if self.status is None else int(self.status.split(None, 1)[0])
 
     @property
     def upgrade(self) -> bool:

@@ -7,6 +7,7 @@ write. Subclassed and patched by others, so names and call order are gunicorn's.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import random
@@ -18,6 +19,7 @@ from typing import Any
 
 from cyserve import process
 from cyserve.certificates import Certificates
+from cyserve.errors import user_traceback
 from cyserve.scoreboard import READY, STARTING, Scoreboard, Slot
 from cyserve.workers.workertmp import WorkerTmp
 
@@ -62,6 +64,7 @@ class Worker:
         self.leaving = False  # a signal handler ends the process in the middle of what runs
         self.threads_left = 0  # that the process shall not wait for when it ends
         self.reloader: Any = None
+        self.inherited: frozenset[str] = frozenset()  # files of code that the master had loaded
         self.nr = 0
         self.max_requests = sys.maxsize
         if cfg.max_requests > 0:
@@ -115,17 +118,71 @@ class Worker:
         self._fault_fd = os.dup(self._error_log_fd())
         faulthandler.enable(file=self._fault_fd)
 
-        self.load_wsgi()
+        if self.cfg.reload:
+            self._start_reloader()
+        self._load()
         self.cfg.post_worker_init(self)
         self.booted = True
         self.slot.state = STARTING
         if self.cfg.request_timeout:
             self._start_watch()
         self.run()
+        if self.slot.outdated:
+            self.cfg.worker_int(self)
 
     def load_wsgi(self) -> None:
         """Load the application; whatever it raises ends the worker."""
         self.wsgi = self.app.wsgi()
+
+    def _load(self) -> None:
+        """Load the application; while code is reloaded, one that is broken shows why."""
+        try:
+            self.load_wsgi()
+        except Exception as exc:
+            if self.reloader is None:
+                raise
+            from cyserve import reloader  # noqa: PLC0415 - for development only
+
+            files = reloader.faulty_files(exc)
+            if not files:
+                raise  # no code can be repaired: there is no such application
+            own = (type(exc), exc, user_traceback(exc))
+            self.log.error("The application does not load: %s", exc, exc_info=own)
+            for path in files:
+                self.reloader.add_extra_file(path)
+            self.wsgi = reloader.fail_app(exc)
+
+    def _start_reloader(self) -> None:
+        """Watch the code from here on, so that nothing of it is loaded unwatched."""
+        from cyserve import reloader  # noqa: PLC0415 - for development only
+
+        self.log.warning("Reloader is on. Use in development only!")
+        self.inherited = reloader.code_files()
+        reloader.record_imports()
+        files = [*self.cfg.reload_extra_files, *self.app.code_files]
+        if self.app.config_path:
+            files.append(self.app.config_path)
+        self.reloader = reloader.make_reloader(
+            self.cfg.reload_engine, files, self.code_changed, self.log
+        )
+        self.reloader.start()
+
+    def code_changed(self, filename: str) -> None:
+        """A watched file has changed: ask the master for a successor, and serve until it is there.
+
+        Called by the reloader's thread.
+        """
+        self.log.info("Worker reloading: %s modified", filename)
+        if filename in self.inherited and filename != self.app.config_path:
+            self.log.warning(
+                "%s was imported by the master (by the config file, or as the program itself): "
+                "it stays as it is until a restart",
+                filename,
+            )
+        self.slot.outdated += 1
+        if self.is_parent_alive():
+            with contextlib.suppress(OSError):  # not allowed to: the master looks once a second
+                os.kill(self.ppid, signal.SIGCHLD)
 
     def _start_watch(self) -> None:
         from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on

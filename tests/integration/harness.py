@@ -370,17 +370,19 @@ def starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
     def start(
         app: str | None = "plain:app",
         *args: str,
-        workers: int = 1,
+        workers: int | None = 1,
         wait: bool = True,
         **options: Any,
     ) -> Server:
         """Boots a server with `workers` workers; see Server for the options.
 
+        workers=None leaves their number to the config file, which must begin with one;
         wait=False returns at once (for servers that are expected to fail).
         """
-        server = Server(make_directory(), app, "-w", str(workers), *args, **options).start()
+        number = [] if workers is None else ["-w", str(workers)]
+        server = Server(make_directory(), app, *number, *args, **options).start()
         started.append(server)
-        return server.wait_ready(workers) if wait else server
+        return server.wait_ready(workers or 1) if wait else server
 
     yield start
     for server in started:
