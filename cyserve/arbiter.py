@@ -60,10 +60,9 @@ class Arbiter(Supervisor):
         self.LISTENERS = []
         self.rollover: Rollover | None = None
         self.setup(app)
+        self.service_manager = systemd.ServiceManager(self.log)
         super().__init__()
         self._queue = signals.SignalQueue()
-        self.service_manager = systemd.ServiceManager(self.log)
-        self._backlog_at = 0.0
 
     # -- settings --
 
@@ -223,7 +222,7 @@ class Arbiter(Supervisor):
                     self.rollover = None
                 self.replace_outdated()
                 self.manage_workers()
-                self._report()
+                self.report()
         except (StopIteration, KeyboardInterrupt):
             self.halt()
         except HaltServer as error:
@@ -249,19 +248,6 @@ class Arbiter(Supervisor):
         wait = self.back_off.until - time.monotonic()
         tick = min(_TICK, self.service_manager.ping_every / 2 or _TICK)
         return min(tick, wait) if wait > 0 else tick
-
-    def _report(self) -> None:
-        """Tell others how things are: the service manager, and StatsD of the listen queues."""
-        if not self.master_pid:  # until the old master of an upgrade is gone it speaks for both
-            ready = sum(child.ready for child in self.current_children())
-            self.service_manager.update(ready, self.num_workers, self.reloading)
-        now = time.monotonic()
-        if self.cfg.enable_backlog_metric and now >= self._backlog_at:
-            self._backlog_at = now + _TICK / 2  # more often while a reload goes on is no use
-            waiting = sock.get_backlog(self.LISTENERS)
-            if waiting >= 0:
-                extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
-                self.log.debug("socket backlog: %s", waiting, extra=extra)
 
     def _handle_signals(self) -> None:
         pending = self._queue.pending  # a subclass may have a SIG_QUEUE of its own
