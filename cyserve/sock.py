@@ -276,6 +276,18 @@ def ssl_wrap_socket(sock: socket.socket, conf: Any) -> ssl.SSLSocket:
     )
 
 
+def get_negotiated_protocol(ssl_socket: Any) -> str | None:
+    """What client and server have agreed upon by ALPN, as "http/1.1"; None: nothing, or no TLS."""
+    selected = getattr(ssl_socket, "selected_alpn_protocol", None)
+    name: str | None = selected() if selected is not None else None
+    return name
+
+
+def is_http2_negotiated(ssl_socket: Any) -> bool:
+    """Whether they have agreed upon HTTP/2; our own listeners never offer it."""
+    return get_negotiated_protocol(ssl_socket) == "h2"
+
+
 def report(error: OSError, address: Any, log: Any) -> None:
     """Log why `address` could not be had."""
     if error.errno == errno.EADDRINUSE:

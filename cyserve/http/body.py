@@ -187,6 +187,10 @@ class BodyCore:
             self.failed = True
             raise
 
+    def getsize(self, size: int | None) -> int:
+        """`size`, or a number no body reaches for None and negative ones. Raises TypeError."""
+        return _bound(size)
+
     def read(self, size: int | None = None) -> bytes:
         """Up to `size` bytes, fewer only at the end of the body."""
         left = _bound(size)
@@ -241,6 +245,10 @@ class Body(BodyCore):
     (a ConnectionError) when the client ends the body early, a ParseException when its framing
     is malformed, and RequestTimeout when it takes too long.
     """
+
+    def next(self) -> bytes:
+        """The next line; raises StopIteration after the last."""
+        return self.__next__()
 
 
 def _bound(size: int | None) -> int:

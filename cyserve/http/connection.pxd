@@ -11,7 +11,7 @@ cdef int _HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE
 
 
 cdef class Context:
-    cdef public object cfg, log, access, policy, rules, parse_head, proxy_protocol
+    cdef public object cfg, log, handle_error, access, policy, rules, parse_head, proxy_protocol
     cdef public int first_state
     cdef public long long body_buffer_size, max_body_size
     cdef public double handshake_timeout, header_timeout, body_timeout, send_timeout, idle_timeout

@@ -47,12 +47,14 @@ _READ, _RUN, _NEVER = READ, RUN, NEVER
 class Context:
     """What all connections of a worker share, read once from the settings.
 
-    cfg: the settings; log: the error log. Sizes are in bytes, timeouts in seconds.
+    cfg: the settings; log: the error log; handle_error: a worker's, if a user has replaced it.
+    Sizes are in bytes, timeouts in seconds.
     """
 
-    def __init__(self, cfg: Any, log: Any) -> None:
+    def __init__(self, cfg: Any, log: Any, handle_error: Any = None) -> None:
         self.cfg = cfg
         self.log = log
+        self.handle_error = handle_error
         self.access = access_function(log)
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
@@ -145,6 +147,13 @@ class Connection(Origin):
     def server(self) -> Any:
         """The address of the listener."""
         return self.endpoint.address
+
+    @property
+    def cfg(self) -> Any:
+        """The settings."""
+        return self.context.cfg
+
+    is_http2 = False
 
     @property
     def timeout(self) -> float | None:
@@ -371,10 +380,11 @@ class Connection(Origin):
 
     def refuse(self, exc: BaseException, now: float) -> int:
         """Log a request that cannot be served, answer it, and come to an end."""
-        report(self, exc)
+        answered = report(self, exc)
         self.keep = False
         self.unread = self.request is not None
-        self.transport.output.write(response_for(exc))
+        if not answered:
+            self.transport.output.write(response_for(exc))
         return self._send(now)
 
     # -- after the response --

@@ -67,22 +67,36 @@ def access_function(log: Any) -> Any:
     return log.access if wanted else None
 
 
-def report(connection: "Connection", exc: BaseException) -> None:
+def report(connection: "Connection", exc: BaseException) -> bool:
     """Log that the request at hand is refused, or what has come of it; never raises.
 
-    connection: its input still holds the bytes that could not be parsed; exc: the reason.
+    connection: its input still holds the bytes that could not be parsed; exc: the reason. Returns
+    whether the client has been answered, which is so if the worker has a `handle_error` of its own.
     """
     context = connection.context
-    words = "Request from ip=%s not served: %s"
-    if not isinstance(exc, ServiceUnavailable):
-        words = "Invalid request from ip=%s: %s"
-    context.log.warning(words, peer_name(connection.address), exc)
-    if context.access is None:
-        return
+    answered = False
     req = connection.request
-    if req is None:
+    if req is None and (context.access or context.handle_error) is not None:
         received = connection.transport.input.peek(LINE_READ)
         req = Request(_UnreadHead(received), connection)
+    if context.handle_error is not None:
+        try:
+            context.handle_error(req, connection.transport.sock, connection.address, exc)
+            answered = True
+        except Exception:  # of a user's
+            context.log.exception("Exception in handle_error")
+    else:
+        words = "Request from ip=%s not served: %s"
+        if not isinstance(exc, ServiceUnavailable):
+            words = "Invalid request from ip=%s: %s"
+        context.log.warning(words, peer_name(connection.address), exc)
+    if context.access is not None:
+        _log_access(connection, req, exc)
+    return answered
+
+
+def _log_access(connection: "Connection", req: Any, exc: BaseException) -> None:
+    context = connection.context
     try:
         resp = Response(req, connection.transport.sock, context.cfg)
         resp.start_response(status_for(exc), [("Content-Type", "text/html")])

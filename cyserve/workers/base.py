@@ -252,12 +252,18 @@ class Worker:
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Log why a request failed before anything was sent, and answer it.
 
-        req: the request; client, addr: its socket and peer; exc: what the application raised. For
-        subclasses and for those who wrap it; a request that could not be parsed never gets here.
+        req: the request, as far as it is known if it could not be parsed; client, addr: its socket
+        and peer; exc: what the application raised, or a ParseException. For subclasses and for
+        those who wrap it.
         """
         from cyserve.http.cycle import answer_failure  # noqa: PLC0415 - the master needs no HTTP
 
         answer_failure(self.log, req, exc)
+
+    def own_handle_error(self) -> Any:
+        """`handle_error` if somebody has replaced it; None: refusals go a shorter way."""
+        method = self.handle_error
+        return None if getattr(method, "__func__", None) is _HANDLE_ERROR else method
 
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         """USR1: open the log files anew."""
@@ -285,3 +291,6 @@ class Worker:
             except (AttributeError, OSError, ValueError):
                 continue
         return _STDERR
+
+
+_HANDLE_ERROR = Worker.handle_error

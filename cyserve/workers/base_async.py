@@ -35,7 +35,7 @@ class AsyncWorker(Worker):
 
     def prepare(self) -> None:
         """Get ready to serve; called when the application is loaded."""
-        self.context = Context(self.cfg, self.log)
+        self.context = Context(self.cfg, self.log, self.own_handle_error())
         self.endpoints = {
             listener: Endpoint(self.cfg, listener, multithread=True) for listener in self.sockets
         }

@@ -65,7 +65,7 @@ class ConnectionLoop:
         self.worker = worker
         self.log = worker.log
         self.waiter = waiter
-        self.context = Context(cfg, worker.log)
+        self.context = Context(cfg, worker.log, worker.own_handle_error())
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
         self.certificates: Certificates | None = worker.certificates

@@ -48,7 +48,7 @@ if [int(part) for part in re.findall(r"\d+", gevent.__version__)] < [24, 10, 1]:
 STOP_TICK = 0.1  # seconds between looks at what still runs when the worker stops
 KILL_SECONDS = 1.0  # for greenlets to die when graceful_timeout is over
 
-_PYWSGI = {"GeventPyWSGIWorker", "PyWSGIHandler", "PyWSGIServer"}
+_PYWSGI = {"GeventPyWSGIWorker", "GeventResponse", "PyWSGIHandler", "PyWSGIServer", "VERSION"}
 
 
 class ConnectionGreenlet(gevent.Greenlet):

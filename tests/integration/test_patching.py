@@ -125,9 +125,9 @@ METHODS = {
 def serve(start_server, kernel):
     """Starts a server with a patch in the application, or in the config file."""
 
-    def start(*args, config="", app="") -> Server:
+    def start(*args, config="", app="", name="shop:app") -> Server:
         files = {"shop.py": APP.format(patch=app)}
-        return start_server("shop:app", *args, config=config, files=files, kernel=kernel)
+        return start_server(name, *args, config=config, files=files, kernel=kernel)
 
     return start
 
@@ -253,3 +253,36 @@ gunicorn.app.base.Arbiter = Arbiter
     server.wait_log("more than 1")
     server.wait_workers(2)
     assert server.stop() == 0
+
+
+HANDLE_ERROR = """
+from gunicorn.workers.{kind} import {base}
+class worker_class({base}):
+    def handle_error(self, req, client, addr, exc):
+        self.log.info("%s of %s by %s", type(exc).__name__, req.uri, addr[0])
+        if "mine" in req.uri:
+            client.send(b"HTTP/1.1 599 Mine\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        elif "worse" in req.uri:
+            raise KeyError("not handled")
+        else:
+            super().handle_error(req, client, addr, exc)
+"""
+
+
+@pytest.mark.parametrize(("kind", "base"), [("sync", "SyncWorker"), ("gthread", "ThreadWorker")])
+def test_errors_are_handled_by_the_worker(serve, kind, base):
+    """Also those of requests that cannot be parsed."""
+    app = "def failing(environ, start_response): raise LookupError(environ['PATH_INFO'])"
+    config = HANDLE_ERROR.format(kind=kind, base=base) + "wsgi_app = 'shop:failing'"
+    server = serve("--access-logfile", "-", config=config, app=app, name=None)
+    seen = []
+    for line in ("GET /app HTTP/1.1", "GET /bad HTTP/x", "GET /mine HTTP/x", "GET /worse HTTP/x"):
+        with server.connect() as client:
+            client.send(f"{line}\r\nHost: x\r\n\r\n".encode())
+            seen.append(client.read_response().status)
+    assert seen == [500, 400, 599, 400]
+    server.wait_log("LookupError of /app by 127.0.0.1")
+    server.wait_log("InvalidHTTPVersion of /bad by 127.0.0.1")
+    server.wait_log("Invalid request from ip=127.0.0.1: Invalid HTTP Version: 'HTTP/x'")
+    server.wait_log("Exception in handle_error")
+    server.wait_log('"GET /bad HTTP/x" 400')
