@@ -135,7 +135,7 @@ class ResponseCore:
 
     @property
     def status_code(self) -> int | None:
-        return self.head.status_code if self.head is not None else None
+        return int(self.status[:3]) if self.status else None
 
     @property
     def upgrade(self) -> bool:
