@@ -93,12 +93,13 @@ class Arbiter(Supervisor):
         self.cfg = app.cfg
         if self.log is None:
             self.log = self.cfg.logger_class(app.cfg)
-        self.worker_class = self.cfg.worker_class
+        self.worker_class = _ours(self.cfg.worker_class)
         self.address = self.cfg.address
         self.num_workers = self.cfg.workers
         self.timeout = self.cfg.timeout
         self.proc_name = self._named(self.cfg.proc_name)
-        if self.log.error_log.isEnabledFor(logging.DEBUG):
+        error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
+        if error_log is None or error_log.isEnabledFor(logging.DEBUG):
             lines = (
                 f"  {name}: {setting.value}" for name, setting in sorted(self.cfg.settings.items())
             )
@@ -272,8 +273,8 @@ class Arbiter(Supervisor):
             if handler is None:
                 self.log.error("Unhandled signal: %s", name)
                 continue
-            level = logging.DEBUG if sig == signal.SIGCHLD else logging.INFO
-            self.log.log(level, "Handling signal: %s", name)
+            say = self.log.debug if sig == signal.SIGCHLD else self.log.info
+            say("Handling signal: %s", name)
             handler()
 
     def maybe_promote_master(self) -> None:
@@ -349,10 +350,10 @@ class Arbiter(Supervisor):
     def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:
         """Stop the workers gracefully, clean up and exit with `exit_status`."""
         self.stop()
-        level = logging.ERROR if exit_status else logging.INFO
-        self.log.log(level, "Shutting down: %s", self.master_name)
+        say = self.log.error if exit_status else self.log.info
+        say("Shutting down: %s", self.master_name)
         if reason is not None:
-            self.log.log(level, "Reason: %s", reason)
+            say("Reason: %s", reason)
         if self.pidfile is not None:
             self.pidfile.unlink()
         self.cfg.on_exit(self)
@@ -486,3 +487,14 @@ class Arbiter(Supervisor):
             for listener in self.rollover.listeners:
                 if listener not in self.LISTENERS:
                     listener.close()
+
+
+def _ours(worker_class: Any) -> Any:
+    """The worker class, if it can work for this master. Raises ConfigError."""
+    if any(base.__module__ == "gunicorn.workers.base" for base in worker_class.__mro__):
+        raise ConfigError(
+            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
+            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
+            " run the program by `python -m cyserve.gunicorn_alias`"
+        )
+    return worker_class

@@ -124,8 +124,9 @@ class Reload(Rollover):
         arbiter = self.arbiter
         arbiter.restore_environment(self.cfg)
         arbiter.app.reload()
-        arbiter.log.setup(arbiter.app.cfg)
-        self.log_changed = True
+        if hasattr(arbiter.log, "setup"):
+            arbiter.log.setup(arbiter.app.cfg)
+            self.log_changed = True
         for text in getattr(arbiter.app, "warnings", ()):
             arbiter.log.warning("%s", text)
         if self.cfg.preload_app and arbiter.app.cfg.preload_app:

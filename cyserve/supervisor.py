@@ -7,6 +7,7 @@ from this class; together they are gunicorn's Arbiter, whose names hooks and sub
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -232,8 +233,8 @@ class Supervisor:
         """Log the end of a worker and draw the consequences."""
         self.WORKERS.pop(child.pid, None)
         level, text = child.obituary(status)
-        if level:
-            self.log.log(level, "%s", text)
+        if level:  # by the method of that name, which is what loggers of users override
+            getattr(self.log, logging.getLevelName(level).lower())("%s", text)
         self.note_boots()
         self.booted_once = self.booted_once or child.ready
         stillborn = child.stillborn(status) and not self.stopping

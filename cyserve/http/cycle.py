@@ -45,7 +45,10 @@ class Cycle:
         self.send_timeout: float = cfg.send_timeout or float("inf")
         self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
-        if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
+        error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
+        if self.pre_request is None and (
+            error_log is None or error_log.isEnabledFor(logging.DEBUG)
+        ):
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
         self.access = access_function(self.log)

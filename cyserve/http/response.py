@@ -135,7 +135,8 @@ class ResponseCore:
 
     @property
     def status_code(self) -> int | None:
-        return int(self.status[:3]) if self.status else None
+        """The number in `status`, which may be an error page's and not the application's."""
+        return None if self.status is None else int(self.status.split(None, 1)[0])
 
     @property
     def upgrade(self) -> bool:
