@@ -209,6 +209,7 @@ class Arbiter(Supervisor):
                 self.pidfile.unlink()
             raise
         self.show_title()
+        reason, exit_status = None, 0
         try:
             self.manage_workers()
             while True:
@@ -224,9 +225,9 @@ class Arbiter(Supervisor):
                 self.manage_workers()
                 self.report()
         except (StopIteration, KeyboardInterrupt):
-            self.halt()
+            pass
         except HaltServer as error:
-            self.halt(reason=error.reason, exit_status=error.exit_status)
+            reason, exit_status = error.reason, error.exit_status
         except SystemExit:
             raise  # also the end of every worker, which was forked inside the loop
         except Exception:
@@ -235,6 +236,7 @@ class Arbiter(Supervisor):
             if self.pidfile is not None:
                 self.pidfile.unlink()
             sys.exit(-1)
+        self.halt(reason, exit_status)
 
     def wait_for_signals(self, timeout: float = 1.0) -> None:
         """Sleep until a signal is queued, at most `timeout` seconds."""
