@@ -1,7 +1,9 @@
 """What gunicorn's users replace and overwrite, in the config file or in the application, counts."""
 
+from signal import SIGTTIN
+
 import pytest
-from harness import Server, wait_for
+from harness import Server, differs, wait_for
 from http_client import request_bytes
 
 APP = """
@@ -186,6 +188,15 @@ def test_names_of_the_server_in_the_application(serve):
     wait_for(lambda: server.request("/usual").header("Server") == "later", "the later name")
 
 
+@differs("patched-late")
+def test_a_patch_that_comes_when_the_worker_serves_is_too_late(serve):
+    app = "def post_request(worker, req, environ, resp):\n    import gunicorn.http.wsgi\n"
+    app += "    gunicorn.http.wsgi.Response.default_headers = lambda self: ['X: y\\r\\n']\n"
+    config = "def post_request(worker, req, environ, resp):\n    import shop\n"
+    server = serve(config=f"{config}    shop.post_request(worker, req, environ, resp)", app=app)
+    assert [fields(server.request("/usual"))[0] for _ in range(2)] == ["Server", "Server"]
+
+
 def test_the_field_of_one_response(serve):
     patch = (
         "from gunicorn.http import wsgi\n"
@@ -242,14 +253,18 @@ class Arbiter(gunicorn.app.base.Arbiter):
     SIG_QUEUE = []
     def handle_ttin(self):
         assert self.WORKERS is Arbiter.WORKERS
+        for name in {names!r}.split():
+            getattr(self, name)
         self.log.info("more than %d", len(Arbiter.WORKERS))
         super().handle_ttin()
 gunicorn.app.base.Arbiter = Arbiter
 """
-    import signal
-
-    server = serve(config=config)
-    server.signal(signal.SIGTTIN)
+    names = (
+        "app cfg log pid address num_workers timeout proc_name worker_class worker_age pidfile "
+        "systemd reexec_pid master_pid master_name SIG_QUEUE LISTENERS WORKERS START_CTX"
+    )
+    server = serve(config=config.format(names=names))
+    server.signal(SIGTTIN)
     server.wait_log("more than 1")
     server.wait_workers(2)
     assert server.stop() == 0
@@ -269,6 +284,7 @@ class worker_class({base}):
 """
 
 
+@differs("error-request")
 @pytest.mark.parametrize(("kind", "base"), [("sync", "SyncWorker"), ("gthread", "ThreadWorker")])
 def test_errors_are_handled_by_the_worker(serve, kind, base):
     """Also those of requests that cannot be parsed."""
