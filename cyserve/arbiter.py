@@ -250,8 +250,9 @@ class Arbiter(Supervisor):
         return min(tick, wait) if wait > 0 else tick
 
     def _handle_signals(self) -> None:
-        while self.SIG_QUEUE:
-            sig = self.SIG_QUEUE.popleft()
+        pending = self._queue.pending  # a subclass may have a SIG_QUEUE of its own
+        while pending:
+            sig = pending.popleft()
             name = self.SIG_NAMES.get(sig, str(sig))
             handler = getattr(self, f"handle_{name}", None)
             if handler is None:
@@ -373,13 +374,13 @@ class Arbiter(Supervisor):
         deadline = time.monotonic() + _REAP_SECONDS
         while self.children and (left := deadline - time.monotonic()) > 0:
             self.wait_for_signals(min(_TICK, left))
-            self.SIG_QUEUE.clear()
+            self._queue.pending.clear()
             self.reap_workers()
 
     def _quick_shutdown_wanted(self) -> bool:
         """Empty the queue while stopping; whether INT or QUIT was in it."""
-        waiting = set(self.SIG_QUEUE)
-        self.SIG_QUEUE.clear()
+        waiting = set(self._queue.pending)
+        self._queue.pending.clear()
         return bool(waiting & {signal.SIGINT, signal.SIGQUIT})
 
     # -- reload and upgrade --

@@ -48,7 +48,8 @@ class Supervisor:
     WORKERS: dict[int, Any]
 
     def __init__(self) -> None:
-        self.WORKERS = {}
+        # Of the class too: code without an instance looks there, as in gunicorn.
+        self.WORKERS = type(self).WORKERS = {}
         #: pid -> what the master knows of it.
         self.children: dict[int, Child] = {}
         self.worker_age = 0
