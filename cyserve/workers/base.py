@@ -189,6 +189,8 @@ class Worker:
 
         Called by the reloader's thread.
         """
+        if not self.alive:
+            return  # it is going already
         self.log.info("Worker reloading: %s modified", filename)
         if filename in self.inherited and filename != self.app.config_path:
             self.log.warning(
