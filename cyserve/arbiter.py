@@ -171,6 +171,8 @@ class Arbiter(Supervisor):
                 except (OSError, ValueError) as error:
                     raise RuntimeError(f"Cannot listen: {error}") from None
         self.log.debug("Arbiter booted")
+        if self.cfg.worker_tmp_dir is not None:
+            self.log.debug("worker_tmp_dir is not needed: life is shown in shared memory")
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
