@@ -60,10 +60,9 @@ class Arbiter(Supervisor):
         self.LISTENERS = []
         self.rollover: Rollover | None = None
         self.setup(app)
+        self.service_manager = systemd.ServiceManager(self.log)
         super().__init__()
         self._queue = signals.SignalQueue()
-        self.service_manager = systemd.ServiceManager(self.log)
-        self._backlog_at = 0.0
 
     # -- settings --
 
@@ -212,6 +211,7 @@ class Arbiter(Supervisor):
                 self.pidfile.unlink()
             raise
         self.show_title()
+        reason, exit_status = None, 0
         try:
             self.manage_workers()
             while True:
@@ -225,11 +225,11 @@ class Arbiter(Supervisor):
                     self.rollover = None
                 self.replace_outdated()
                 self.manage_workers()
-                self._report()
+                self.report()
         except (StopIteration, KeyboardInterrupt):
-            self.halt()
+            pass
         except HaltServer as error:
-            self.halt(reason=error.reason, exit_status=error.exit_status)
+            reason, exit_status = error.reason, error.exit_status
         except SystemExit:
             raise  # also the end of every worker, which was forked inside the loop
         except Exception:
@@ -238,6 +238,7 @@ class Arbiter(Supervisor):
             if self.pidfile is not None:
                 self.pidfile.unlink()
             sys.exit(-1)
+        self.halt(reason, exit_status)
 
     def wait_for_signals(self, timeout: float = 1.0) -> None:
         """Sleep until a signal is queued, at most `timeout` seconds."""
@@ -252,22 +253,10 @@ class Arbiter(Supervisor):
         tick = min(_TICK, self.service_manager.ping_every / 2 or _TICK)
         return min(tick, wait) if wait > 0 else tick
 
-    def _report(self) -> None:
-        """Tell others how things are: the service manager, and StatsD of the listen queues."""
-        if not self.master_pid:  # until the old master of an upgrade is gone it speaks for both
-            ready = sum(child.ready for child in self.current_children())
-            self.service_manager.update(ready, self.num_workers, self.reloading)
-        now = time.monotonic()
-        if self.cfg.enable_backlog_metric and now >= self._backlog_at:
-            self._backlog_at = now + _TICK / 2  # more often while a reload goes on is no use
-            waiting = sock.get_backlog(self.LISTENERS)
-            if waiting >= 0:
-                extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
-                self.log.debug("socket backlog: %s", waiting, extra=extra)
-
     def _handle_signals(self) -> None:
-        while self.SIG_QUEUE:
-            sig = self.SIG_QUEUE.popleft()
+        pending = self._queue.pending  # a subclass may have a SIG_QUEUE of its own
+        while pending:
+            sig = pending.popleft()
             name = self.SIG_NAMES.get(sig, str(sig))
             handler = getattr(self, f"handle_{name}", None)
             if handler is None:
@@ -389,13 +378,13 @@ class Arbiter(Supervisor):
         deadline = time.monotonic() + _REAP_SECONDS
         while self.children and (left := deadline - time.monotonic()) > 0:
             self.wait_for_signals(min(_TICK, left))
-            self.SIG_QUEUE.clear()
+            self._queue.pending.clear()
             self.reap_workers()
 
     def _quick_shutdown_wanted(self) -> bool:
         """Empty the queue while stopping; whether INT or QUIT was in it."""
-        waiting = set(self.SIG_QUEUE)
-        self.SIG_QUEUE.clear()
+        waiting = set(self._queue.pending)
+        self._queue.pending.clear()
         return bool(waiting & {signal.SIGINT, signal.SIGQUIT})
 
     # -- reload and upgrade --

@@ -348,7 +348,7 @@ class Application(BaseApplication):
     def _extend_path(self) -> None:
         """Let modules be found in the directories of the setting `pythonpath`."""
         for entry in (self.cfg.pythonpath or "").split(","):
-            path = os.path.abspath(entry.strip())
+            path = os.path.normpath(os.path.join(self.cfg.chdir, entry.strip()))
             if entry.strip() and path not in sys.path:
                 sys.path.insert(0, path)
 
