@@ -1,5 +1,7 @@
-# gunicorn -c gunicorn.conf.py
-# Django behind nginx. nginx ends TLS, serves /static/ itself and passes the rest on.
+"""Django behind nginx: gunicorn -c gunicorn.conf.py
+
+nginx ends TLS, serves /static/ itself and passes the rest on.
+"""
 
 import multiprocessing
 import os

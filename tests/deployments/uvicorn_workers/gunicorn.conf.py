@@ -1,4 +1,4 @@
-# The settings of a container with FastAPI: from the environment, or from the number of cores.
+"""A container with FastAPI: settings from the environment, or from the number of cores."""
 
 import json
 import multiprocessing
