@@ -174,6 +174,8 @@ class BaseApplication:
 
     def run(self) -> None:
         """Serve until told to stop. Does not return normally: the master exits the process."""
+        if self.cfg.settings["gunicorn_alias"].get():
+            gunicorn_alias.install()  # before worker and logger classes of others are loaded
         try:
             Arbiter(self).run()
         except Exception as exc:
@@ -323,11 +325,6 @@ class Application(BaseApplication):
             self._check()
         if self.cfg.spew:
             debug.spew()
-        if self.cfg.worker_tmp_dir is not None:
-            print(
-                "Note: worker_tmp_dir is not needed: workers show in shared memory that they live",
-                file=sys.stderr,
-            )
         if self.cfg.daemon:
             daemonize(self.cfg.enable_stdio_inheritance)
         self._extend_path()
@@ -351,7 +348,7 @@ class Application(BaseApplication):
     def _extend_path(self) -> None:
         """Let modules be found in the directories of the setting `pythonpath`."""
         for entry in (self.cfg.pythonpath or "").split(","):
-            path = os.path.abspath(entry.strip())
+            path = os.path.normpath(os.path.join(self.cfg.chdir, entry.strip()))
             if entry.strip() and path not in sys.path:
                 sys.path.insert(0, path)
 

@@ -21,26 +21,9 @@ from cyserve import process
 from cyserve.certificates import Certificates
 from cyserve.errors import user_traceback
 from cyserve.scoreboard import READY, STARTING, Scoreboard, Slot
+from cyserve.workers.workertmp import WorkerTmp
 
 _STDERR = 2
-
-
-class Heartbeat:
-    """What gunicorn's heartbeat file has become: a view of the worker's slot. No file."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    def notify(self) -> None:
-        """Tell the master that the worker is alive."""
-        self._worker.slot.beat()
-
-    def last_update(self) -> float:
-        """Monotonic clock of the last heartbeat in seconds; 0.0 before the first one."""
-        return self._worker.slot.heartbeat / 1e9
-
-    def close(self) -> None:
-        """Nothing to close; kept for those who call it."""
 
 
 class Worker:
@@ -92,7 +75,7 @@ class Worker:
         self.certificates: Certificates | None = None
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
-        self.tmp = Heartbeat(self)
+        self.tmp = WorkerTmp(cfg, self)
         #: Ends requests that take too long; None without `request_timeout`.
         self.watch: Any = None
 

@@ -62,6 +62,16 @@ def with_master(story: Story, number: int, lines: list[str]) -> Story:
     return replace(story, masters=tuple(masters))
 
 
+def replaced(old: str, *new: str) -> Callable[[Story], Story]:
+    """The first master's log with other lines in the place of one."""
+
+    def change(story: Story) -> Story:
+        at = story.masters[0].index(old)
+        return with_master(story, 0, [*story.masters[0][:at], *new, *story.masters[0][at + 1 :]])
+
+    return change
+
+
 def renamed(story: Story) -> Story:
     """The titles of cyserve's processes."""
     notes = (n.replace("gunicorn", "cyserve") if isinstance(n, str) else n for n in story.notes)
@@ -220,8 +230,12 @@ def test_hup_with_a_broken_application(live: Live) -> None:
 
 def test_workers_that_are_killed(live: Live) -> None:
     def life(one: Life) -> None:
-        for number in (SIGKILL, SIGTERM, signal.SIGSEGV, signal.SIGXCPU, SIGINT):
+        for number in (SIGKILL, signal.SIGSEGV, signal.SIGXCPU):
             one.replaced(lambda pid, number=number: os.kill(pid, number))
+        for number in (SIGTERM, SIGINT):
+            [worker] = one.server.worker_pids()
+            os.kill(worker, number)
+            one.server.wait_workers(1, but_not=[worker])
         one.end()
 
     compare(*live(life, "life", files=FILES))
@@ -316,7 +330,7 @@ def test_a_master_that_is_killed(live: Live) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threads", "2", "--preload"], ["-k", "gevent"], ["-k", "tornado"]],
+    [["--threads", "2"], ["-k", "gevent"], ["-k", "tornado"]],
     ids=["gthread", "gevent", "tornado"],
 )
 def test_other_workers(live: Live, arguments: list[str]) -> None:
@@ -330,6 +344,20 @@ def test_other_workers(live: Live, arguments: list[str]) -> None:
 
     both = live(life, "life", *arguments, workers=2, files=FILES)
     compare(*both, differs={"reload-overlap": reloaded(2)})
+
+
+def test_a_preloaded_application(live: Live) -> None:
+    def life(one: Life) -> None:
+        one.hup()
+        one.server.request("/")
+        one.end()
+
+    hang_up = "INFO Hang up: Master"
+    text = "INFO preload_app: the application stays as it was loaded; USR2 loads it anew"
+    compare(
+        *live(life, "life", "--preload", files=FILES),
+        differs={"reload-overlap": reloaded(1), "preload-kept": replaced(hang_up, hang_up, text)},
+    )
 
 
 def test_reuse_port_and_a_debug_log(live: Live) -> None:
@@ -346,15 +374,6 @@ def test_reuse_port_and_a_debug_log(live: Live) -> None:
         title = "DEBUG Current configuration:"
         assert lines.count(title) == 2
         return with_master(story, 0, [line for line in lines if line != title])
-
-    def replaced(old: str, *new: str) -> Callable[[Story], Story]:
-        def change(story: Story) -> Story:
-            at = story.masters[0].index(old)
-            return with_master(
-                story, 0, [*story.masters[0][:at], *new, *story.masters[0][at + 1 :]]
-            )
-
-        return change
 
     bind = f"127.0.0.1:{free_port()}"
     both = live(life, "life", "--reuse-port", "--log-level=debug", bind=bind, files=FILES)

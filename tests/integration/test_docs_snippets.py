@@ -21,15 +21,19 @@ from typing import Any
 
 import pytest
 from deployment import nginx
-from doc_snippets import DOCS, block, blocks, commands
+from doc_snippets import DOCS, TREE, block, blocks, commands
 from harness import TIMEOUT, Server, command_under_test, free_port, server_environment
 from http_client import request
+
+from cyserve.config import KNOWN_SETTINGS
 
 APP = block("index.md", "app.py").text
 FILES = {
     "app.py": APP,
     "proj/wsgi.py": APP + "\napplication = app\n",
     "shop/__init__.py": APP + "\ndef create_app(name=None):\n    return app\n",
+    "production.ini": "[app:main]\npaste.app_factory = paste_factory:make\n",
+    "paste_factory.py": "from app import app\n\ndef make(settings):\n    return app\n",
     "shop/hooks.py": "def connect(server, worker):\n    pass\n",
 }
 CONFIGS = [found for found in blocks() if found.name.endswith((".conf.py", ".toml"))]
@@ -116,6 +120,18 @@ def test_config_files_serve_without_a_warning(place, started, config):
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_programs_are_python(program):
     compile(program.text, str(program), "exec")
+
+
+def test_flags_that_pages_speak_of_exist():
+    known = {flag for setting in KNOWN_SETTINGS for flag in setting.cli or ()} | {"--version"}
+    of_others = {"--help", "--ulimit"}
+    spoken_of = {
+        flag
+        for path in [TREE / "README.md", *DOCS.rglob("*.md")]
+        for flag in re.findall(r"`(--[a-z][\w-]*)", path.read_text(encoding="utf-8"))
+    }
+    assert len(spoken_of) > 20
+    assert spoken_of - known - of_others == set()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -55,7 +55,7 @@ def test_hooks_and_classes_are_dotted_paths_found_where_the_application_is(load,
         )
     (launched_in / "pyproject.toml").write_text(
         TABLE + 'post_fork = "hooks_of_shop.post_fork"\nlogger_class = "loggers_of_shop.Logger"\n'
-        'pythonpath = "lib"\nchdir = "src"\n'
+        'pythonpath = "../lib"\nchdir = "src"\n'
     )
     cfg = load("shop").cfg
     assert cfg.post_fork is sys.modules["hooks_of_shop"].post_fork
