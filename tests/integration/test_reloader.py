@@ -273,6 +273,27 @@ def test_hup_works_as_ever(start_reloading):
     assert server.wait_log(r"hook worker_int (\d+)") == [str(new)]
 
 
+ENGINE = """
+import time
+from gunicorn.reloader import ReloaderBase, reloader_engines
+class Watchman(ReloaderBase):
+    def run(self):
+        while True:
+            time.sleep(0.01)
+            self.report()
+reloader_engines["watchman"] = Watchman
+reload_engine = "watchman"
+def post_worker_init(worker):
+    worker.log.info("watched by a %s", type(worker.reloader).__name__)
+"""
+
+
+def test_an_engine_of_ones_own(start_reloading):
+    server = start_reloading(config=ENGINE)
+    server.wait_log("watched by a Watchman")
+    assert save_and_ask(server) == "new"
+
+
 def test_without_the_package_inotify(start_reloading):
     files = {"inotify/__init__.py": "raise ImportError('not here')"}
     server = start_reloading("--reload-engine", "inotify", files=files, wait=False)
