@@ -235,6 +235,8 @@ class Worker:
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """TERM: finish what is running, then leave."""
         self.alive = False
+        if sig == signal.SIGQUIT:  # from uvicorn's worker, whose loop looks out for TERM alone
+            signal.raise_signal(signal.SIGTERM)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """INT, QUIT: leave now, in the middle of whatever runs."""
