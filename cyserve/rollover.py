@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cyserve import sock
+from cyserve.errors import user_traceback
 
 if TYPE_CHECKING:
     from cyserve.arbiter import Arbiter
@@ -102,7 +103,9 @@ class Reload(Rollover):
             arbiter.cfg.on_reload(arbiter)
         except (Exception, SystemExit) as error:
             self._restore()
-            self.report(str(error) or type(error).__name__, error.__cause__)
+            own = user_traceback(error)  # of a hook, or of an application that is preloaded
+            cause = error.__cause__ or (own and error.with_traceback(own))
+            self.report(str(error) or type(error).__name__, cause)
             return False
         arbiter.place_pidfile()
         arbiter.show_title()

@@ -325,11 +325,6 @@ class Application(BaseApplication):
             self._check()
         if self.cfg.spew:
             debug.spew()
-        if self.cfg.worker_tmp_dir is not None:
-            print(
-                "Note: worker_tmp_dir is not needed: workers show in shared memory that they live",
-                file=sys.stderr,
-            )
         if self.cfg.daemon:
             daemonize(self.cfg.enable_stdio_inheritance)
         self._extend_path()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGHUP, SIGTERM, SIGUSR2
+from typing import Any
 
 from harness import Server, is_running, wait_for
 from http_client import BrokenResponse
@@ -114,9 +115,20 @@ class Life:
     def replaced(self, kill: Callable[[int], object]) -> None:
         """Does something to the only worker that ends it, and waits for the next."""
         [worker] = self.server.worker_pids()
-        self.server.request("/")  # not newborn any more: those are not replaced at once
+        self.request()  # not newborn any more: those are not replaced at once
         kill(worker)
         self.server.wait_workers(1, but_not=[worker])
+
+    def request(self, target: str = "/", method: str = "GET", **options: Any) -> None:
+        """A request; where hooks are written down, waits for its last one."""
+        before = self.text("hooks").count(" post_request(")
+        self.server.request(target, method, **options)
+        if self.text("hooks"):
+            self.wait_hooks("post_request", before + 1)
+
+    def wait_hooks(self, name: str, count: int) -> None:
+        """Waits until a hook has been called so often."""
+        wait_for(lambda: self.text("hooks").count(f" {name}(") >= count, f"{count} x {name}")
 
     def ask(self, target: str) -> None:
         """A request that may be cut off."""
@@ -131,17 +143,21 @@ class Life:
         return thread
 
     def story(self) -> Story:
-        """The story, when it is over."""
-        text = self.server.log_text()
+        """The story, when it is over; of a life with every_hook.py the hooks', not the log's."""
+        if hooks := self.text("hooks"):
+            return self._story_of(hooks, re.compile(r"(\d+)\|()(.*)"))
+        return self._story_of(self.server.log_text(), _ENTRY)
+
+    def _story_of(self, text: str, entry_form: re.Pattern[str]) -> Story:
         stacks = [line.strip() for block in _STACKS.findall(text) for line in block.splitlines()]
         own = [line for line in stacks if str(self.server.directory) in line]
         text = _MODULES.sub("", _STACKS.sub("", text))
         logs: dict[int, list[str]] = {pid: [] for pid in self.masters}
         pid = self.masters[0]
         for line in text.splitlines():
-            if entry := _ENTRY.match(line):
+            if entry := entry_form.match(line):
                 pid = int(entry[1])
-                line = f"{entry[2]} {entry[3]}"
+                line = f"{entry[2]} {entry[3]}".lstrip()
             logs.setdefault(pid, []).append(line)
         told = {pid: self._told(lines) for pid, lines in logs.items()}
         return Story(

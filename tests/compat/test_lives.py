@@ -34,6 +34,15 @@ def application(environ, start_response):
     return [b"ok"]
 """
 
+SLOW = """
+import os, time
+with open("asked", "w") as file:
+    file.write("x")
+while not os.path.exists("go"):
+    time.sleep(0.01)
+from life import application
+"""
+
 FILES = {"life.py": APP}
 RUNNING = " Running: 'GET {} HTTP/1.1' for N s."
 
@@ -60,6 +69,16 @@ def with_master(story: Story, number: int, lines: list[str]) -> Story:
     masters = list(story.masters)
     masters[number] = tuple(lines)
     return replace(story, masters=tuple(masters))
+
+
+def replaced(old: str, *new: str) -> Callable[[Story], Story]:
+    """The first master's log with other lines in the place of one."""
+
+    def change(story: Story) -> Story:
+        at = story.masters[0].index(old)
+        return with_master(story, 0, [*story.masters[0][:at], *new, *story.masters[0][at + 1 :]])
+
+    return change
 
 
 def renamed(story: Story) -> Story:
@@ -108,8 +127,24 @@ def test_signals_that_change_the_number_of_workers(live: Live) -> None:
 
 @pytest.mark.parametrize("number", [SIGINT, SIGQUIT])
 def test_quick_stop(live: Live, number: int) -> None:
-    gunicorn, cyserve = live(lambda one: one.end(number), "life", workers=2, files=FILES)
+    binds = ["tcp://127.0.0.1:0", "LOCALHOST:0", "unix:life.sock"]
+    gunicorn, cyserve = live(
+        lambda one: one.end(number), "life", workers=2, bind=binds, files=FILES
+    )
+    assert ":PORT,http://127.0.0.1:PORT,unix:life.sock (PID)" in cyserve.masters[0][1]
     compare(gunicorn, cyserve)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_stop_while_the_application_loads(live: Live, number: int) -> None:
+    def life(one: Life) -> None:
+        wait_for(lambda: one.text("asked"), "the application to load")
+        one.server.signal(number)
+        one.server.wait_log("Handling signal")
+        (one.server.directory / "go").touch()
+        one.server.wait_exit()
+
+    compare(*live(life, "slow", files={"slow.py": SLOW, **FILES}, wait=False))
 
 
 def test_int_while_term_waits(live: Live) -> None:
@@ -220,8 +255,12 @@ def test_hup_with_a_broken_application(live: Live) -> None:
 
 def test_workers_that_are_killed(live: Live) -> None:
     def life(one: Life) -> None:
-        for number in (SIGKILL, SIGTERM, signal.SIGSEGV, signal.SIGXCPU, SIGINT):
+        for number in (SIGKILL, signal.SIGSEGV, signal.SIGXCPU):
             one.replaced(lambda pid, number=number: os.kill(pid, number))
+        for number in (SIGTERM, SIGINT):
+            [worker] = one.server.worker_pids()
+            os.kill(worker, number)
+            one.server.wait_workers(1, but_not=[worker])
         one.end()
 
     compare(*live(life, "life", files=FILES))
@@ -316,7 +355,7 @@ def test_a_master_that_is_killed(live: Live) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threads", "2", "--preload"], ["-k", "gevent"], ["-k", "tornado"]],
+    [["--threads", "2"], ["-k", "gevent"], ["-k", "tornado"]],
     ids=["gthread", "gevent", "tornado"],
 )
 def test_other_workers(live: Live, arguments: list[str]) -> None:
@@ -330,6 +369,20 @@ def test_other_workers(live: Live, arguments: list[str]) -> None:
 
     both = live(life, "life", *arguments, workers=2, files=FILES)
     compare(*both, differs={"reload-overlap": reloaded(2)})
+
+
+def test_a_preloaded_application(live: Live) -> None:
+    def life(one: Life) -> None:
+        one.hup()
+        one.server.request("/")
+        one.end()
+
+    hang_up = "INFO Hang up: Master"
+    text = "INFO preload_app: the application stays as it was loaded; USR2 loads it anew"
+    compare(
+        *live(life, "life", "--preload", files=FILES),
+        differs={"reload-overlap": reloaded(1), "preload-kept": replaced(hang_up, hang_up, text)},
+    )
 
 
 def test_reuse_port_and_a_debug_log(live: Live) -> None:
@@ -346,15 +399,6 @@ def test_reuse_port_and_a_debug_log(live: Live) -> None:
         title = "DEBUG Current configuration:"
         assert lines.count(title) == 2
         return with_master(story, 0, [line for line in lines if line != title])
-
-    def replaced(old: str, *new: str) -> Callable[[Story], Story]:
-        def change(story: Story) -> Story:
-            at = story.masters[0].index(old)
-            return with_master(
-                story, 0, [*story.masters[0][:at], *new, *story.masters[0][at + 1 :]]
-            )
-
-        return change
 
     bind = f"127.0.0.1:{free_port()}"
     both = live(life, "life", "--reuse-port", "--log-level=debug", bind=bind, files=FILES)
