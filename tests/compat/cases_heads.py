@@ -20,7 +20,11 @@ def refused(name: str, raw: bytes, config: str = "plain", **more: object) -> Cas
 
 
 LINES = [
-    refused("nonsense", b"nonsense\r\n\r\n"),
+    refused(
+        "nonsense",
+        b"nonsense\r\n\r\n",
+        differs={"refused-logged": ALL, "pywsgi-refused": ("gevent_pywsgi",)},
+    ),
     refused("http-0.9", b"GET /ok\r\n\r\n"),
     refused("two-spaces", b"GET  /ok HTTP/1.1\r\n\r\n"),
     refused("tabs", b"GET\t/ok\tHTTP/1.1\r\n\r\n"),

@@ -109,6 +109,14 @@ def refused_logged(outcome: Outcome, talk: Talk) -> Outcome:
     return replace(outcome, log=(*outcome.log, talk.cyserve.log[-1]))
 
 
+@change("pywsgi-refused")
+def pywsgi_refused(outcome: Outcome, talk: Talk) -> Outcome:
+    """An access line in the place of a traceback."""
+    words, error, *_ = outcome.log
+    assert error == "AttributeError: 'NoneType' object has no attribute 'get'"
+    return replace(outcome, log=(words, '127.0.0.1 - - [time] "-" 400 0 "-" "-"'))
+
+
 @change("line-feed-words")
 def line_feed_words(outcome: Outcome, talk: Talk) -> Outcome:
     if b"hello" in talk.case.pieces[0]:
