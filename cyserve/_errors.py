@@ -1,6 +1,6 @@
 """Protocol errors: what was wrong with a message, which status says so, which words explain it.
 
-Ground floor. A class carries its `status` and `reason` and words its own log line (`str`) and
+Ground floor. A class carries its `status` and `phrase` and words its own log line (`str`) and
 error page (`page_message`); names, attributes and words are gunicorn's. Nothing here sends,
 logs or looks at settings, and no error keeps a reference to a buffer or a socket.
 """
@@ -32,17 +32,23 @@ __all__ = (
     "ObsoleteFolding",
     "ParseException",
     "PlainHTTPRequest",
+    "Refusal",
     "RequestTimeout",
     "ServiceUnavailable",
     "UnsupportedTransferCoding",
 )
 
 
-class ParseException(Exception):
-    """A message that breaks the rules of the protocol, or of this server."""
+class Refusal:
+    """What a client is told of an error."""
 
     status: int = 400
-    reason: str = "Bad Request"
+    phrase: str = "Bad Request"
+
+    @property
+    def code(self) -> int:
+        """The same as `status`: gunicorn's name, which some of its errors have."""
+        return self.status
 
     @property
     def page_message(self) -> str:
@@ -50,8 +56,12 @@ class ParseException(Exception):
         return str(self)
 
 
-class NoMoreData(ParseException, ConnectionError):
-    """The client closed the connection in the middle of a message."""
+class ParseException(Refusal, Exception):
+    """A message that breaks the rules of the protocol, or of this server."""
+
+
+class NoMoreData(Refusal, ConnectionError):
+    """The client closed the connection in the middle of a message: no ParseException."""
 
     def __init__(self, buf: bytes | None = None) -> None:
         self.buf = buf
@@ -64,7 +74,7 @@ class ConfigurationProblem(ParseException):
     """The request cannot be served because of how the server was set up."""
 
     status = 500
-    reason = "Internal Server Error"
+    phrase = "Internal Server Error"
 
     def __init__(self, info: str) -> None:
         self.info = info
@@ -150,7 +160,7 @@ class InvalidResponseHeader(InvalidHeader):
     """The application gave a field value that must not be sent; the client learns nothing of it."""
 
     status = 500
-    reason = "Internal Server Error"
+    phrase = "Internal Server Error"
 
     def __str__(self) -> str:
         return f"Invalid response header from the application: {self.hdr}"
@@ -164,7 +174,7 @@ class InvalidResponseHeaderName(InvalidHeaderName):
     """The application gave a field name that must not be sent; the client learns nothing of it."""
 
     status = 500
-    reason = "Internal Server Error"
+    phrase = "Internal Server Error"
 
     def __str__(self) -> str:
         return f"Invalid response header name from the application: {self.hdr}"
@@ -178,7 +188,7 @@ class UnsupportedTransferCoding(ParseException):
     """RFC 9112 section 6.1."""
 
     status = 501
-    reason = "Not Implemented"
+    phrase = "Not Implemented"
 
     def __init__(self, hdr: str) -> None:
         self.hdr = hdr
@@ -211,17 +221,17 @@ class InvalidChunkExtension(ParseException):
     """RFC 9112 section 7.1.1."""
 
     def __init__(self, reason: str) -> None:
-        self.why = reason
+        self.reason = reason
 
     def __str__(self) -> str:
-        return f"Invalid chunk extension: {self.why}"
+        return f"Invalid chunk extension: {self.reason}"
 
 
 class LimitRequestLine(ParseException):
     """RFC 9110 section 15.5.15. Sizes in bytes, without CRLF."""
 
     status = 414
-    reason = "URI Too Long"
+    phrase = "URI Too Long"
 
     def __init__(self, size: int, max_size: int | None = None) -> None:
         self.size = size
@@ -235,7 +245,7 @@ class LimitRequestHeaders(ParseException):
     """RFC 6585 section 5."""
 
     status = 431
-    reason = "Request Header Fields Too Large"
+    phrase = "Request Header Fields Too Large"
 
     def __init__(self, msg: str) -> None:
         self.msg = msg
@@ -276,7 +286,7 @@ class ForbiddenProxyRequest(ParseException):
     """A PROXY header from a peer that is not in `proxy_allow_ips`."""
 
     status = 403
-    reason = "Forbidden"
+    phrase = "Forbidden"
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -300,7 +310,7 @@ class ExpectationFailed(ParseException):
     """RFC 9110 section 10.1.1."""
 
     status = 417
-    reason = "Expectation Failed"
+    phrase = "Expectation Failed"
 
     def __init__(self, expect: str) -> None:
         self.expect = expect
@@ -323,7 +333,7 @@ class RequestTimeout(ParseException, TimeoutError):
     """RFC 9110 section 15.5.9: the client was too slow."""
 
     status = 408
-    reason = "Request Timeout"
+    phrase = "Request Timeout"
 
     def __str__(self) -> str:
         return "Request Timeout"
@@ -333,7 +343,7 @@ class ServiceUnavailable(ParseException):
     """RFC 9110 section 15.6.4: the request may be good, the worker that has it is leaving."""
 
     status = 503
-    reason = "Service Unavailable"
+    phrase = "Service Unavailable"
 
     def __str__(self) -> str:
         return "the worker is stopping"
@@ -350,7 +360,7 @@ class ContentTooLarge(ParseException):
     """RFC 9110 section 15.5.14. Sizes in bytes."""
 
     status = 413
-    reason = "Content Too Large"
+    phrase = "Content Too Large"
 
     def __init__(self, size: int, max_size: int) -> None:
         self.size = size

@@ -25,7 +25,8 @@ def is_ipv6(host: str) -> bool:
 def parse_address(netloc: str, default_port: str = DEFAULT_PORT) -> Address:
     """Read one address of `bind`.
 
-    netloc: `HOST`, `HOST:PORT`, `[IPV6]:PORT`, any of them after `tcp://`, `unix:PATH`, `fd://N`.
+    netloc: `HOST`, `HOST:PORT`, `[IPV6]:PORT`, any of them after `tcp://`, `unix:PATH`,
+    `unix:@NAME` (an abstract socket: the path then begins with NUL), `fd://N`.
     default_port: decimal digits, used when no port is given.
 
     Returns (host, port), a path or a descriptor number. Raises RuntimeError, as gunicorn does,
@@ -34,11 +35,11 @@ def parse_address(netloc: str, default_port: str = DEFAULT_PORT) -> Address:
     scheme, separator, rest = netloc.partition("://")
     scheme = scheme.lower()
     if scheme.startswith("unix:"):
-        return netloc.strip()[len("unix:") :]
+        return _path(netloc.strip()[len("unix:") :])
     if not separator:
         scheme, rest = "tcp", netloc
     if scheme == "unix":
-        return rest
+        return _path(rest)
     if scheme == "fd":
         if not _is_number(rest):
             raise RuntimeError(f"{rest!r} is not a valid file descriptor.")
@@ -51,6 +52,12 @@ def parse_address(netloc: str, default_port: str = DEFAULT_PORT) -> Address:
         raise RuntimeError(f"{netloc!r} is a path; write unix:{netloc} for a unix socket.")
     host, port = _split_host(rest, default_port)
     return (host or "0.0.0.0" if not rest else host), _port(port)
+
+
+def _path(text: str) -> str:
+    if text in {"", "@"}:
+        raise RuntimeError("a unix socket needs a path or, after @, a name.")
+    return f"\0{text[1:]}" if text.startswith("@") else text
 
 
 def _split_host(text: str, default_port: str) -> tuple[str, str]:

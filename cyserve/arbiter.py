@@ -21,7 +21,7 @@ from cyserve import SERVER_SOFTWARE, certificates, process, signals, sock, syste
 from cyserve.children import Child
 from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
-from cyserve.rollover import Rollover
+from cyserve.rollover import Reload, Rollover
 from cyserve.supervisor import Supervisor
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
@@ -60,10 +60,9 @@ class Arbiter(Supervisor):
         self.LISTENERS = []
         self.rollover: Rollover | None = None
         self.setup(app)
+        self.service_manager = systemd.ServiceManager(self.log)
         super().__init__()
         self._queue = signals.SignalQueue()
-        self.service_manager = systemd.ServiceManager(self.log)
-        self._backlog_at = 0.0
 
     # -- settings --
 
@@ -93,19 +92,27 @@ class Arbiter(Supervisor):
         self.cfg = app.cfg
         if self.log is None:
             self.log = self.cfg.logger_class(app.cfg)
-        self.worker_class = self.cfg.worker_class
+        self.worker_class = _ours(self.cfg.worker_class)
         self.address = self.cfg.address
         self.num_workers = self.cfg.workers
         self.timeout = self.cfg.timeout
         self.proc_name = self._named(self.cfg.proc_name)
-        if self.log.error_log.isEnabledFor(logging.DEBUG):
+        error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
+        if error_log is None or error_log.isEnabledFor(logging.DEBUG):
             lines = (
                 f"  {name}: {setting.value}" for name, setting in sorted(self.cfg.settings.items())
             )
             self.log.debug("Current configuration:\n%s", "\n".join(lines))
         os.environ.update(self.cfg.env)
+        if self.cfg.reload:
+            from cyserve import reloader  # noqa: PLC0415 - for development only
+
+            reloader.check_engine(self.cfg.reload_engine)
         if self.cfg.preload_app:
-            self.app.wsgi()
+            if self.cfg.reload:
+                self.log.warning("preload_app is left out: reload needs workers that load the code")
+            else:
+                self.app.wsgi()
 
     def restore_environment(self, cfg: Any) -> None:
         """Take back what `raw_env` of `cfg` had put into the environment."""
@@ -163,9 +170,12 @@ class Arbiter(Supervisor):
                 except (OSError, ValueError) as error:
                     raise RuntimeError(f"Cannot listen: {error}") from None
         self.log.debug("Arbiter booted")
+        if self.cfg.worker_tmp_dir is not None:
+            self.log.debug("worker_tmp_dir is not needed: life is shown in shared memory")
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
+        sock.warn(self.cfg, self.log, inherited=self.systemd)
         if hasattr(self.worker_class, "check_config"):
             self.worker_class.check_config(self.cfg, self.log)
         self.cfg.when_ready(self)
@@ -201,6 +211,7 @@ class Arbiter(Supervisor):
                 self.pidfile.unlink()
             raise
         self.show_title()
+        reason, exit_status = None, 0
         try:
             self.manage_workers()
             while True:
@@ -212,12 +223,13 @@ class Arbiter(Supervisor):
                 self.note_boots()
                 if self.rollover is not None and self.rollover.step():
                     self.rollover = None
+                self.replace_outdated()
                 self.manage_workers()
-                self._report()
+                self.report()
         except (StopIteration, KeyboardInterrupt):
-            self.halt()
+            pass
         except HaltServer as error:
-            self.halt(reason=error.reason, exit_status=error.exit_status)
+            reason, exit_status = error.reason, error.exit_status
         except SystemExit:
             raise  # also the end of every worker, which was forked inside the loop
         except Exception:
@@ -226,6 +238,7 @@ class Arbiter(Supervisor):
             if self.pidfile is not None:
                 self.pidfile.unlink()
             sys.exit(-1)
+        self.halt(reason, exit_status)
 
     def wait_for_signals(self, timeout: float = 1.0) -> None:
         """Sleep until a signal is queued, at most `timeout` seconds."""
@@ -240,29 +253,17 @@ class Arbiter(Supervisor):
         tick = min(_TICK, self.service_manager.ping_every / 2 or _TICK)
         return min(tick, wait) if wait > 0 else tick
 
-    def _report(self) -> None:
-        """Tell others how things are: the service manager, and StatsD of the listen queues."""
-        if not self.master_pid:  # until the old master of an upgrade is gone it speaks for both
-            ready = sum(child.ready for child in self.current_children())
-            self.service_manager.update(ready, self.num_workers, self.reloading)
-        now = time.monotonic()
-        if self.cfg.enable_backlog_metric and now >= self._backlog_at:
-            self._backlog_at = now + _TICK / 2  # more often while a reload goes on is no use
-            waiting = sock.get_backlog(self.LISTENERS)
-            if waiting >= 0:
-                extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
-                self.log.debug("socket backlog: %s", waiting, extra=extra)
-
     def _handle_signals(self) -> None:
-        while self.SIG_QUEUE:
-            sig = self.SIG_QUEUE.popleft()
+        pending = self._queue.pending  # a subclass may have a SIG_QUEUE of its own
+        while pending:
+            sig = pending.popleft()
             name = self.SIG_NAMES.get(sig, str(sig))
             handler = getattr(self, f"handle_{name}", None)
             if handler is None:
                 self.log.error("Unhandled signal: %s", name)
                 continue
-            level = logging.DEBUG if sig == signal.SIGCHLD else logging.INFO
-            self.log.log(level, "Handling signal: %s", name)
+            say = self.log.debug if sig == signal.SIGCHLD else self.log.info
+            say("Handling signal: %s", name)
             handler()
 
     def maybe_promote_master(self) -> None:
@@ -338,10 +339,10 @@ class Arbiter(Supervisor):
     def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:
         """Stop the workers gracefully, clean up and exit with `exit_status`."""
         self.stop()
-        level = logging.ERROR if exit_status else logging.INFO
-        self.log.log(level, "Shutting down: %s", self.master_name)
+        say = self.log.error if exit_status else self.log.info
+        say("Shutting down: %s", self.master_name)
         if reason is not None:
-            self.log.log(level, "Reason: %s", reason)
+            say("Reason: %s", reason)
         if self.pidfile is not None:
             self.pidfile.unlink()
         self.cfg.on_exit(self)
@@ -377,13 +378,13 @@ class Arbiter(Supervisor):
         deadline = time.monotonic() + _REAP_SECONDS
         while self.children and (left := deadline - time.monotonic()) > 0:
             self.wait_for_signals(min(_TICK, left))
-            self.SIG_QUEUE.clear()
+            self._queue.pending.clear()
             self.reap_workers()
 
     def _quick_shutdown_wanted(self) -> bool:
         """Empty the queue while stopping; whether INT or QUIT was in it."""
-        waiting = set(self.SIG_QUEUE)
-        self.SIG_QUEUE.clear()
+        waiting = set(self._queue.pending)
+        self._queue.pending.clear()
         return bool(waiting & {signal.SIGINT, signal.SIGQUIT})
 
     # -- reload and upgrade --
@@ -395,10 +396,33 @@ class Arbiter(Supervisor):
         """
         if self.rollover is not None:
             self.rollover.fail("another reload was asked for")
-            self.rollover = None
         if not self.master_pid:
             self.service_manager.reload()
-        rollover = Rollover(self)
+        self._roll_over(Reload(self))
+
+    def replace_outdated(self) -> None:
+        """Replace all workers if one of them says that its code has changed.
+
+        Of a replacement that is under way only the new workers count: the old ones know nothing
+        that is not true of those as well.
+        """
+        if not any(child.outdated for child in self.current_children()):
+            return
+        new_settings = self.app.config_changed()
+        if isinstance(self.rollover, Reload) and not new_settings:
+            return  # it comes to its end first
+        for child in self.children.values():
+            child.changes_seen = child.slot.outdated
+        if new_settings:
+            self.reload()
+            return
+        if self.rollover is not None:
+            self.rollover.abandon()
+        self._roll_over(Rollover(self))
+
+    def _roll_over(self, rollover: Rollover) -> None:
+        """Begin to replace the workers."""
+        self.rollover = None
         if rollover.begin():
             self.rollover = rollover
             self.back_off.clear()
@@ -452,3 +476,14 @@ class Arbiter(Supervisor):
             for listener in self.rollover.listeners:
                 if listener not in self.LISTENERS:
                     listener.close()
+
+
+def _ours(worker_class: Any) -> Any:
+    """The worker class, if it can work for this master. Raises ConfigError."""
+    if any(base.__module__ == "gunicorn.workers.base" for base in worker_class.__mro__):
+        raise ConfigError(
+            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
+            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
+            " run the program by `python -m cyserve.gunicorn_alias`"
+        )
+    return worker_class

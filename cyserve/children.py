@@ -42,6 +42,13 @@ class Child:
         self.aborted_at: float | None = None
         #: Why the master itself sent SIGKILL; empty if it did not.
         self.killed = ""
+        #: Of the changes of its code that it has noticed, those that the master has acted upon.
+        self.changes_seen = 0
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the worker has noticed a change of its code that was not acted upon yet."""
+        return self.slot.outdated != self.changes_seen
 
     @property
     def ready(self) -> bool:

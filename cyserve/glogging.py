@@ -121,6 +121,10 @@ class Logger:
         # what hooks and the application override until then is seen.
         self._arm()
         self._direct.disarm()
+        if cfg.statsd_host is not None and not hasattr(self, "increment"):
+            self.warning(
+                "statsd_host has no effect: the logger, %s, sends no metrics", type(self).__name__
+            )
 
     def _configure(self, cfg: Any) -> None:
         self.cfg = cfg

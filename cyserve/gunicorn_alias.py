@@ -45,17 +45,20 @@ class _Package(ModuleType):
 
     _OWN = frozenset(
         {"__version__", "version_info", "__name__", "__spec__", "__loader__", "__package__",
-         "__path__", "__dict__", "__class__"}
+         "__path__", "__doc__"}
     )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__("gunicorn")
-        vars(self).update(
-            __doc__=cyserve.__doc__,
-            __path__=cyserve.__path__,
-            __version__=".".join(map(str, GUNICORN_VERSION)),
-            version_info=GUNICORN_VERSION,
-        )
+        self.__doc__ = cyserve.__doc__
+        self.__path__ = cyserve.__path__
+        self.__version__ = ".".join(map(str, GUNICORN_VERSION))
+        self.version_info = GUNICORN_VERSION
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """For tools that look there before they change a name, to be able to restore it."""
+        return vars(cyserve)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -77,7 +80,7 @@ class _Package(ModuleType):
             delattr(cyserve, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*vars(self), *dir(cyserve)})
+        return sorted({*self._OWN, *dir(cyserve)})
 
 
 class _Loader:

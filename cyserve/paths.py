@@ -28,3 +28,15 @@ def launch_directory() -> str:
     Remembered at the first call, which is made before anything changes the directory.
     """
     return getcwd()
+
+
+def file_state(path: str) -> tuple[float, int] | None:
+    """Time of the last change and size of a file, which tell whether it is still the same one.
+
+    None if there is no such file.
+    """
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return stat.st_mtime, stat.st_size

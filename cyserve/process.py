@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import gc
 import os
 import pwd
 import sys
@@ -103,6 +104,18 @@ def daemonize(enable_stdio_inheritance: bool = False) -> None:
             os.dup2(null, fd, inheritable=True)
     if null > 2:
         os.close(null)
+
+
+def freeze_memory() -> None:
+    """Let the garbage collector leave alone what is there now, so that forks go on sharing it.
+
+    The collector writes into every object that it looks at, and a page that is written is copied.
+    What was frozen before is looked through once more, else garbage among it would stay for ever.
+    """
+    if hasattr(gc, "freeze"):  # PyPy has other ways
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 def end(reason: BaseException | None) -> NoReturn:

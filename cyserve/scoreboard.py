@@ -23,7 +23,7 @@ BOOTING, STARTING, READY, BUSY, DRAINING = range(5)
 LINE_BYTES = 96
 
 # A slot opens with machine words (one cache line), its lanes follow (two cache lines each).
-_HEARTBEAT, _PID, _STATE, _CONNECTIONS, _RSS = range(5)
+_HEARTBEAT, _PID, _STATE, _CONNECTIONS, _RSS, _OUTDATED = range(6)
 _WORD = 8
 _HEAD_BYTES = 64
 _LANE_BYTES = 128
@@ -159,6 +159,15 @@ class Slot:
     @rss.setter
     def rss(self, size: int) -> None:
         self._words[_RSS] = size
+
+    @property
+    def outdated(self) -> int:
+        """How often the worker has found that its code has changed; it wants to be replaced."""
+        return self._words[_OUTDATED]
+
+    @outdated.setter
+    def outdated(self, number: int) -> None:
+        self._words[_OUTDATED] = number
 
 
 class Scoreboard:

@@ -9,6 +9,7 @@ Nothing here accepts connections.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import stat
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyserve import process
 from cyserve.certificates import ssl_context as ssl_context
+from cyserve.config.core import DEFAULT
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 #: How often, and after how many seconds each, a busy address is tried again at start.
 BIND_TRIES = 5
 BIND_PAUSE = 1.0
+
+#: Where Linux shows the limit of all listen queues, those of unix sockets too.
+SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
 # Linux tcp_info: eight bytes of flags, four words, then tcpi_unacked: a listener's queue.
 _TCP_INFO = struct.Struct("=24xI")
@@ -141,19 +146,24 @@ class TCP6Socket(TCPSocket):
 
 
 class UnixSocket(BaseSocket):
-    """A listener on a path, created under the umask of the settings for their user and group."""
+    """A listener on a path, created under the umask of the settings for their user and group.
+
+    A path that begins with NUL is the name of an abstract socket.
+    """
 
     FAMILY = socket.AF_UNIX
 
     def __init__(self, address: Any, conf: Any, log: Any, fd: int | None = None) -> None:
         self._file: tuple[int, int] | None = None
         if fd is None:
-            _remove_old_socket(address)
+            _make_room(address)
         super().__init__(address, conf, log, fd=fd)
-        self._file = _identity(self.cfg_addr)
+        # The file of a descriptor in `bind` is whoever's opened it, and may be lent again.
+        if fd is None or fd not in conf.address:
+            self._file = _identity(self.cfg_addr)
 
     def __str__(self) -> str:
-        return "unix:" + os.fsdecode(self.cfg_addr).replace("\0", "@")
+        return f"unix:{shown(self.cfg_addr)}"
 
     def bind(self, sock: socket.socket) -> None:
         umask = os.umask(self.conf.umask)
@@ -176,7 +186,7 @@ class UnixSocket(BaseSocket):
 def open_listener(address: Any, conf: Any, log: Any) -> BaseSocket:
     """Open one listener: (host, port), a path, or the number of an inherited descriptor.
 
-    Raises OSError when it cannot be had, ValueError when something else has the path.
+    Raises OSError when it cannot be had, ValueError when a file that is no socket has the path.
     """
     if isinstance(address, int):
         return adopt(address, conf, log)
@@ -248,7 +258,7 @@ def _open_with_patience(address: Any, conf: Any, log: Any) -> BaseSocket:
             return open_listener(address, conf, log)
         except OSError as error:
             report(error, address, log)
-    log.error("Can't connect to %s", address)
+    log.error("Can't connect to %s", shown(address))
     sys.exit(1)
 
 
@@ -269,10 +279,51 @@ def ssl_wrap_socket(sock: socket.socket, conf: Any) -> ssl.SSLSocket:
 def report(error: OSError, address: Any, log: Any) -> None:
     """Log why `address` could not be had."""
     if error.errno == errno.EADDRINUSE:
-        log.error("Connection in use: %s", address)
+        log.error("Connection in use: %s", shown(address))
     if error.errno == errno.EADDRNOTAVAIL:
-        log.error("Invalid address: %s", address)
-    log.error("connection to %s failed: %s", address, error)
+        log.error("Invalid address: %s", shown(address))
+    log.error("connection to %s failed: %s", shown(address), error)
+
+
+def shown(address: Any) -> Any:
+    """An address as logs show it: `@NAME` for an abstract socket."""
+    if isinstance(address, (str, bytes)):
+        return os.fsdecode(address).replace("\0", "@")
+    return address
+
+
+def warn(conf: Any, log: Any, *, inherited: bool) -> None:
+    """Log what the settings say of listeners and will not come true, one line each.
+
+    inherited: the listeners were opened by somebody else.
+    """
+    if inherited:
+        return
+    for text in conf.bind:
+        path = text.removeprefix("unix://")
+        if path != text and path[:1] not in {"/", "@"}:
+            hint = f"is the relative path {path!r}; write unix:{path} or unix:/{path}"
+            log.warning("bind = %r %s", text, hint)
+    if conf.settings["reuse_port"].get() and not conf.reuse_port:
+        log.warning("reuse_port has no effect: workers cannot each bind the same unix socket")
+    limit = somaxconn()
+    if limit is not None and conf.backlog > limit:
+        asked_for = conf.settings["backlog"].source != DEFAULT
+        log.log(
+            logging.WARNING if asked_for else logging.DEBUG,
+            "backlog = %d is more than the kernel grants, net.core.somaxconn = %d. To raise that:"
+            " sysctl -w net.core.somaxconn=%d",
+            *(conf.backlog, limit, conf.backlog),
+        )
+
+
+def somaxconn() -> int | None:
+    """The kernel's own limit for `backlog`; None where it cannot be read."""
+    try:
+        with open(SOMAXCONN, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def _is_abstract(path: str | bytes) -> bool:
@@ -289,7 +340,11 @@ def _identity(path: str | bytes) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _remove_old_socket(path: str | bytes) -> None:
+def _make_room(path: str | bytes) -> None:
+    """Remove the file that a server has left behind.
+
+    Raises OSError when one is running, ValueError when the file is no socket.
+    """
     if _is_abstract(path):
         return
     try:
@@ -298,4 +353,16 @@ def _remove_old_socket(path: str | bytes) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ValueError(f"{path!r} is not a socket")
+    if _is_listened_to(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     os.unlink(path)
+
+
+def _is_listened_to(path: str | bytes) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except OSError as error:
+            return error.errno in (errno.EAGAIN, errno.EPROTOTYPE)  # its queue is full; datagrams
+    return True

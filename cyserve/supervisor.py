@@ -7,6 +7,7 @@ from this class; together they are gunicorn's Arbiter, whose names hooks and sub
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ from cyserve import process, signals, sock
 from cyserve.children import ABORT_GRACE, BackOff, Child
 from cyserve.errors import AppImportError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
+from cyserve.systemd import ServiceManager
+
+_BACKLOG_EVERY = 0.5  # seconds at least between two looks at the listen queues
 
 
 class Supervisor:
@@ -37,12 +41,15 @@ class Supervisor:
     proc_name: str
     worker_class: Any
     reexec_pid: int
+    master_pid: int
+    service_manager: ServiceManager
     LISTENERS: list[sock.BaseSocket]
     #: pid -> worker, for hooks.
     WORKERS: dict[int, Any]
 
     def __init__(self) -> None:
-        self.WORKERS = {}
+        # Of the class too: code without an instance looks there, as in gunicorn.
+        self.WORKERS = type(self).WORKERS = {}
         #: pid -> what the master knows of it.
         self.children: dict[int, Child] = {}
         self.worker_age = 0
@@ -51,8 +58,10 @@ class Supervisor:
         self.back_off = BackOff()
         self.booted_once = False
         self.stopping = False
+        self._frozen_generation: int | None = None
         self.scoreboard = Scoreboard(2 * self.num_workers + 4, self.cfg.threads)
         self._reported_workers: int | None = None
+        self._backlog_at = 0.0
 
     @property
     def num_workers(self) -> int:
@@ -106,6 +115,9 @@ class Supervisor:
 
     def spawn_workers(self) -> None:
         """Start the workers that are missing, unless boots keep failing."""
+        if self.cfg.preload_app and self._frozen_generation != self.generation:
+            self._frozen_generation = self.generation
+            process.freeze_memory()
         for _ in range(self.num_workers - len(self.current_children())):
             if time.monotonic() < self.back_off.until:
                 return
@@ -177,6 +189,21 @@ class Supervisor:
             if worker.threads_left:
                 process.end(sys.exc_info()[1])
 
+    def report(self) -> None:
+        """Tell others how things are: the service manager, and StatsD of the listen queues."""
+        if not self.master_pid:  # until the old master of an upgrade is gone it speaks for both
+            ready = sum(child.ready for child in self.current_children())
+            self.service_manager.update(
+                ready, self.num_workers, reloading=self.reloading, failing=self.back_off.delay > 0
+            )
+        now = time.monotonic()
+        if self.cfg.enable_backlog_metric and now >= self._backlog_at:
+            self._backlog_at = now + _BACKLOG_EVERY
+            waiting = sock.get_backlog(self.LISTENERS)
+            if waiting >= 0:
+                extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
+                self.log.debug("socket backlog: %s", waiting, extra=extra)
+
     def retire(self, child: Child) -> None:
         """Ask a worker to finish and leave; it is killed after graceful_timeout."""
         if child.wanted:
@@ -228,8 +255,8 @@ class Supervisor:
         """Log the end of a worker and draw the consequences."""
         self.WORKERS.pop(child.pid, None)
         level, text = child.obituary(status)
-        if level:
-            self.log.log(level, "%s", text)
+        if level:  # by the method of that name, which is what loggers of users override
+            getattr(self.log, logging.getLevelName(level).lower())("%s", text)
         self.note_boots()
         self.booted_once = self.booted_once or child.ready
         stillborn = child.stillborn(status) and not self.stopping

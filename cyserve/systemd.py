@@ -70,8 +70,8 @@ class ServiceManager:
     an upgrade, in the one that takes its place.
 
     The service is ready when a worker is, so that a unit whose application does not load fails to
-    start. As long as it starts, reloads or stops, more time is asked for: it is `boot_timeout` and
-    `graceful_timeout` that limit these.
+    start. As long as it starts, reloads or stops, more time is asked for: applications may load for
+    minutes, and it is `boot_timeout` and `graceful_timeout` that limit these.
     """
 
     def __init__(self, log: Any) -> None:
@@ -96,10 +96,11 @@ class ServiceManager:
         if self.present:
             sd_notify("\n".join(lines), self.log)
 
-    def update(self, ready: int, wanted: int, reloading: bool) -> None:
+    def update(self, ready: int, wanted: int, *, reloading: bool, failing: bool) -> None:
         """Tell what has changed; called each time that the master's loop goes round.
 
         ready, wanted: numbers of workers. reloading: whether one generation is being replaced.
+        failing: whether workers keep dying at birth; then the manager's patience may end.
         """
         if not self.present:
             return
@@ -117,7 +118,7 @@ class ServiceManager:
             lines.append(f"STATUS={status}")
         if lines:
             self.send(*lines)
-        self.show_life(busy=not self.ready or reloading)
+        self.show_life(busy=(not self.ready and not failing) or reloading)
 
     def show_life(self, busy: bool) -> None:
         """Satisfy the watchdog; if `busy` with what the manager limits, ask for more time."""

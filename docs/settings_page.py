@@ -28,7 +28,8 @@ stronger: its default or its environment variable; the config file; `CYSERVE_CMD
 `GUNICORN_CMD_ARGS`; the command line. `cyserve --print-config` shows what has come of it.
 
 In a config file a setting is a Python name: `workers = 4`. Names that no setting has are the
-file's own business; one that looks like a misspelt setting is warned about.
+file's own business; one that looks like a misspelt setting is warned about. In TOML, the table
+`[tool.cyserve]` of `pyproject.toml`, each key has to be a setting.
 """
 
 # What is code in a description though it has no backticks: calls, names with an underscore, paths.

@@ -19,12 +19,14 @@ from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
-from cyserve import gunicorn_alias
+from cyserve import debug, gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.core import APPLICATION
-from cyserve.config.misspelt import misspelt
+from cyserve.config.misspelt import misspelt, nearest_setting
+from cyserve.config.toml_file import read_settings
 from cyserve.errors import AppImportError, ConfigError, user_traceback
+from cyserve.paths import file_state
 from cyserve.process import daemonize
 
 __all__ = ("Application", "Arbiter", "BaseApplication", "Config", "get_default_config_file")
@@ -52,6 +54,11 @@ class BaseApplication:
 
     cfg: Config
     warnings: Sequence[str] = ()  # about the settings, from the last time that they were read
+    code_files: Sequence[str] = ()  # that the application is made of, besides its modules
+    #: The file that settings came from, if any.
+    config_path: str | None = None
+
+    _config_state: Any = None  # of that file when it was read
     _config_module = CONFIG_MODULE  # name of the module that the settings were imported from
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
@@ -66,7 +73,11 @@ class BaseApplication:
         try:
             self._load_all()
         except Exception as exc:
+            self._show_warnings()  # a name that was misspelt may be the reason
             stop(exc)
+        self._show_warnings()
+
+    def _show_warnings(self) -> None:
         for text in self.warnings:
             print(f"Warning: {text}", file=sys.stderr)
 
@@ -146,6 +157,15 @@ class BaseApplication:
         finally:
             os.close(directory)
 
+    def config_changed(self) -> bool:
+        """Whether the file that settings came from has been changed since; not if it is gone."""
+        state = file_state(self.config_path) if self.config_path else None
+        return state is not None and state != self._config_state
+
+    def _note_config(self, path: str | None) -> None:
+        self.config_path = path
+        self._config_state = file_state(path) if path else None
+
     def wsgi(self) -> Any:
         """The WSGI callable, loaded at the first call."""
         if self.callable is None:
@@ -154,6 +174,8 @@ class BaseApplication:
 
     def run(self) -> None:
         """Serve until told to stop. Does not return normally: the master exits the process."""
+        if self.cfg.settings["gunicorn_alias"].get():
+            gunicorn_alias.install()  # before worker and logger classes of others are loaded
         try:
             Arbiter(self).run()
         except Exception as exc:
@@ -175,7 +197,7 @@ class Application(BaseApplication):
             sys.path.insert(0, self.cfg.chdir)
 
     def get_config_from_filename(self, filename: str) -> dict[str, Any]:
-        """Run a config file and return its names.
+        """Run a config file, or read it if it is TOML, and return its names.
 
         filename: path; relative to the current directory.
 
@@ -184,6 +206,12 @@ class Application(BaseApplication):
         if not os.path.exists(filename):
             raise ConfigError(f"config file {filename!r} doesn't exist")
         path = os.path.abspath(filename)  # stays right when `chdir` is entered
+        self._note_config(path)
+        if _is_toml(path):
+            try:
+                return read_settings(path)
+            except ConfigError as exc:
+                raise ConfigError(f"config file {filename}: {exc}") from None
         try:
             code = _read_code(path)
         except OSError as exc:
@@ -191,10 +219,7 @@ class Application(BaseApplication):
         except Exception as exc:
             raise ConfigError(f"Failed to read config file: {filename}") from exc
         if os.path.splitext(filename)[1] not in {".py", ".pyc"}:
-            print(
-                f"Warning: config file {filename!r} should have a valid Python extension",
-                file=sys.stderr,
-            )
+            self._warn(f"config file {filename!r} should have a valid Python extension")
         module = ModuleType(CONFIG_MODULE)
         module.__file__ = path
         sys.modules[CONFIG_MODULE] = module
@@ -217,6 +242,7 @@ class Application(BaseApplication):
         except Exception as exc:
             raise ConfigError(f"Failed to read config module: {module_name}") from exc
         self._config_module = module_name
+        self._note_config(getattr(module, "__file__", None))
         return vars(module)
 
     def load_config_from_module_name_or_filename(self, location: str) -> dict[str, Any]:
@@ -229,12 +255,32 @@ class Application(BaseApplication):
             path = location.removeprefix("file:")
             source = f"config file {path}"
             names = self.get_config_from_filename(path)
+            if _is_toml(path):
+                self._apply_toml(source, names)
+                return names
         for name, value in names.items():
             if name in self.cfg.settings:
                 self._apply(source, name, value)
         for name, meant in misspelt(names, self.cfg.settings).items():
             self._warn(f"{source}: there is no setting {name!r}; did you mean {meant!r}?")
         return names
+
+    def _apply_toml(self, source: str, names: dict[str, Any]) -> None:
+        """Apply the keys of a TOML file. Unlike Python's names, each of them must be a setting."""
+        for name in names:
+            if name not in self.cfg.settings:
+                meant = nearest_setting(name, self.cfg.settings)
+                hint = f"; did you mean {meant!r}?" if meant else ""
+                raise ConfigError(f"{source}: there is no setting {name!r}{hint}")
+        for name in ("chdir", "pythonpath"):  # first: the file's hooks are found there
+            if name in names:
+                self._apply(source, name, names[name])
+        if "chdir" in names and self.cfg.chdir not in sys.path:
+            sys.path.insert(0, self.cfg.chdir)
+        if "pythonpath" in names:
+            self._extend_path()
+        for name, value in names.items():
+            self._apply(source, name, value)
 
     def load_config_from_file(self, filename: str) -> dict[str, Any]:
         """Apply the settings of a config file, see load_config_from_module_name_or_filename."""
@@ -277,11 +323,8 @@ class Application(BaseApplication):
             print(self.cfg.listing(), flush=True)
         if self.cfg.print_config or self.cfg.check_config:
             self._check()
-        if self.cfg.worker_tmp_dir is not None:
-            print(
-                "Note: worker_tmp_dir is not needed: workers show in shared memory that they live",
-                file=sys.stderr,
-            )
+        if self.cfg.spew:
+            debug.spew()
         if self.cfg.daemon:
             daemonize(self.cfg.enable_stdio_inheritance)
         self._extend_path()
@@ -305,7 +348,7 @@ class Application(BaseApplication):
     def _extend_path(self) -> None:
         """Let modules be found in the directories of the setting `pythonpath`."""
         for entry in (self.cfg.pythonpath or "").split(","):
-            path = os.path.abspath(entry.strip())
+            path = os.path.normpath(os.path.join(self.cfg.chdir, entry.strip()))
             if entry.strip() and path not in sys.path:
                 sys.path.insert(0, path)
 
@@ -325,6 +368,10 @@ def stop(exc: BaseException) -> NoReturn:
 def print_user_traceback(exc: BaseException) -> None:
     """Print a traceback to stderr, without the frames of the server before the user's own."""
     traceback.print_exception(type(exc), exc, user_traceback(exc), file=sys.stderr)
+
+
+def _is_toml(filename: str) -> bool:
+    return filename.endswith(".toml")
 
 
 def _read_code(filename: str) -> CodeType:

@@ -7,6 +7,7 @@ import os
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Text
+from cyserve.config.toml_file import PYPROJECT, has_settings
 from cyserve.config.validators import validate_bool
 from cyserve.paths import launch_directory
 
@@ -16,10 +17,14 @@ SECTION = "Config File"
 
 
 def get_default_config_file() -> str | None:
-    """Path of the config file read when none is named: cyserve.conf.py or gunicorn.conf.py."""
-    for name in ("cyserve.conf.py", "gunicorn.conf.py"):
+    """Path of the config file that is read when none is named; None: there is none.
+
+    The first one there of cyserve.conf.py, pyproject.toml with the table [tool.cyserve], and
+    gunicorn.conf.py, in the directory the server was started in.
+    """
+    for name in ("cyserve.conf.py", PYPROJECT, "gunicorn.conf.py"):
         path = os.path.join(launch_directory(), name)
-        if os.path.exists(path):
+        if has_settings(path) if name == PYPROJECT else os.path.exists(path):
             return path
     return None
 
@@ -33,9 +38,15 @@ class ConfigFile(Text):
     desc = """\
         Where the settings are read from: a path, file:PATH or python:MODULE.
 
-        The file is Python code; each of its names that is the name of a setting sets it. Without
-        this setting, cyserve.conf.py is read from the directory the server was started in, or
-        else gunicorn.conf.py; it is no error if neither exists. The file is read again on SIGHUP.
+        The file is Python code; each of its names that is the name of a setting sets it. A file
+        whose name ends in .toml is TOML: its keys are names of settings, and nothing else may be
+        there; hooks and classes are dotted paths, found from chdir and pythonpath as well. Of a
+        pyproject.toml only the table [tool.cyserve] is meant. Before Python 3.11 TOML needs the
+        extra cyserve[toml].
+
+        Without this setting one file in the directory the server was started in is read, the
+        first of: cyserve.conf.py, a pyproject.toml with the table [tool.cyserve],
+        gunicorn.conf.py. It is no error if there is none. The file is read again on SIGHUP.
         """
 
 

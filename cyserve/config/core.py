@@ -382,6 +382,12 @@ class Config:
         return parsed
 
     @property
+    def reuse_port(self) -> bool:
+        """Whether each worker binds its own sockets; it cannot if there is a unix socket."""
+        wanted = bool(self.settings["reuse_port"].get())
+        return wanted and not any(isinstance(address, str) for address in self.address)
+
+    @property
     def uid(self) -> int:
         """User id of the workers."""
         return int(self.settings["user"].get())

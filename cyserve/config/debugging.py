@@ -7,15 +7,12 @@ Declarations only; `cyserve.app.base` acts on the last two.
 import glob
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Texts
 from cyserve.config.validators import validate_list_string
 from cyserve.errors import ConfigError
-
-if TYPE_CHECKING:
-    from cyserve.config.core import Config
 
 __all__ = (
     "ConfigCheck",
@@ -34,9 +31,12 @@ _ENGINES = ("auto", "poll", "inotify")
 
 
 def validate_reload_engine(val: Any) -> str:
-    """auto, poll or inotify."""
+    """auto, poll, inotify, or what a program has added to `cyserve.reloader.reloader_engines`."""
     if not isinstance(val, str) or val not in _ENGINES:
-        raise ConfigError(f"allowed are {', '.join(_ENGINES)}")
+        from cyserve.reloader import reloader_engines  # noqa: PLC0415 - it loads what it works with
+
+        if not isinstance(val, str) or val not in reloader_engines:
+            raise ConfigError(f"allowed are {', '.join(reloader_engines)}")
     return val
 
 
@@ -54,13 +54,12 @@ class Reload(Flag):
     section = SECTION
     cli = ("--reload",)
     desc = """\
-        Restart the workers when a source file of the application changes.
+        Replace the workers when the source of the application, or the config file, changes.
 
-        For development; with preload_app changes are not seen.
+        The old workers serve until the new ones have loaded the application; one that does not
+        load answers with its traceback until it is repaired. For development: each worker loads
+        the application, even with preload_app.
         """
-
-    def missing(self, cfg: "Config") -> str | None:
-        return "the reloader yet" if self.get() else None
 
 
 class ReloadEngine(Setting):
@@ -99,9 +98,6 @@ class Spew(Flag):
     desc = """\
         Print every line that the server and the application execute.
         """
-
-    def missing(self, cfg: "Config") -> str | None:
-        return "spew yet" if self.get() else None
 
 
 class ConfigCheck(Flag):

@@ -30,8 +30,8 @@ def misspelt(names: Mapping[str, Any], settings: "Mapping[str, Setting]") -> dic
     settings: all settings by name.
 
     Returns each suspicious name with the setting that was probably meant. A config file has names
-    of its own, so only what could be a setting is suspected: a lower-case name that holds a plain
-    value, or a function that is named like a hook; not if the file has the right name as well, and
+    of its own, so only what could be a setting is suspected: a lower-case name whose value is
+    plain, or a function, and of the right kind; not if the file has the right name as well, and
     not a simple word such as `env` that happens to be a flag.
     """
     found: dict[str, str] = {}
@@ -42,11 +42,22 @@ def misspelt(names: Mapping[str, Any], settings: "Mapping[str, Setting]") -> dic
             continue
         meant = _by_flag(name, settings) if "_" in name or name == "preload" else None
         meant = meant or _by_likeness(name, settings)
-        if meant is None or meant in names:
-            continue
-        if callable(settings[meant].default) is isinstance(value, FunctionType):
+        if meant is not None and meant not in names and _could_be(value, settings[meant]):
             found[name] = meant
     return found
+
+
+def _could_be(value: Any, setting: "Setting") -> bool:
+    """Whether the setting takes values of this kind, be it a bad one."""
+    if callable(setting.default) is not isinstance(value, FunctionType):
+        return False
+    try:
+        setting.validator(value)
+    except TypeError:
+        return False
+    except Exception:
+        return True
+    return True
 
 
 def _by_flag(name: str, settings: "Mapping[str, Setting]") -> str | None:

@@ -4,7 +4,7 @@ The settings of this section about what HTTP is accepted are in `http_mechanics.
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Number, Text, Texts
@@ -15,9 +15,6 @@ from cyserve.config.validators import (
     validate_group,
     validate_user,
 )
-
-if TYPE_CHECKING:
-    from cyserve.config.core import Config
 
 __all__ = (
     "Chdir",
@@ -48,7 +45,8 @@ class PreloadApp(Flag):
     desc = """\
         Load the application in the master, before the workers are forked.
 
-        Workers then share its memory and start at once.
+        Workers then share its memory and start at once. A reload (HUP) keeps the application that
+        was loaded; USR2 starts a master that loads it anew.
         """
 
 
@@ -214,11 +212,9 @@ class Paste(Text):
     desc = """\
         Serve the application of a PasteDeploy file, as FILE or FILE#NAME.
 
-        Needs the package PasteDeploy.
+        Needs the package PasteDeploy. A section [loggers] of the file sets up logging, unless
+        logconfig names another file.
         """
-
-    def missing(self, cfg: "Config") -> str | None:
-        return "PasteDeploy yet" if self.get() else None
 
 
 class PasteGlobalConf(Texts):

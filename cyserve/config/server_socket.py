@@ -20,6 +20,7 @@ class Bind(Texts):
     desc = """\
         Address to listen on: HOST, HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N. Repeatable.
 
+        unix:@NAME is an abstract socket of Linux, which has no file.
         If the environment variable PORT is set, the default is 0.0.0.0:$PORT.
         """
 

@@ -5,7 +5,7 @@ Waiting for bytes is the transport's business.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from cyserve import _accel
 from cyserve._errors import ContentTooLarge, NoMoreData, RequestTimeout
@@ -140,6 +140,23 @@ class ChunkedReader(_Source):
         while not self.decoder.done and self.decoder.decode(self.input, _PIECE):
             pass
         return self.decoder.done
+
+
+def open_body(
+    head: "_accel.RequestHead", transport: Any, rules: "_accel.HeadRules", timeout: float, most: int
+) -> LengthReader | ChunkedReader | None:
+    """The reader for the body that a request's head announces; None for a request without one.
+
+    transport: has `input`, `fill` and a `waiter`; timeout: seconds without a byte; most: bytes of
+    content, 0 is no limit. Raises ContentTooLarge.
+    """
+    if 0 < most < head.content_length:
+        raise ContentTooLarge(head.content_length, most)
+    if head.chunked:
+        return ChunkedReader(transport, timeout, _accel.parser.ChunkedDecoder(rules), most)
+    if head.content_length > 0:
+        return LengthReader(transport, timeout, head.content_length)
+    return None
 
 
 class _NoBody:

@@ -9,7 +9,6 @@ from typing import Any
 
 from cyserve import _accel
 from cyserve._errors import (
-    ContentTooLarge,
     ForbiddenProxyRequest,
     InvalidProxyHeader,
     NoMoreData,
@@ -17,7 +16,7 @@ from cyserve._errors import (
     RequestTimeout,
     ServiceUnavailable,
 )
-from cyserve.http.body import NO_BODY, Body, ChunkedReader, LengthReader
+from cyserve.http.body import NO_BODY, Body, open_body
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.policy import Policy
@@ -335,15 +334,11 @@ class Connection(Origin):
     def _start_body(self, req: Request) -> None:
         head = req.head
         context = self.context
-        reader: LengthReader | ChunkedReader
-        most = context.max_body_size
-        if 0 < most < head.content_length:
-            raise ContentTooLarge(head.content_length, most)
-        if head.chunked:
-            decoder = _accel.parser.ChunkedDecoder(context.rules)
-            reader = ChunkedReader(self.transport, context.body_timeout, decoder, most)
-        else:
-            reader = LengthReader(self.transport, context.body_timeout, head.content_length)
+        reader = open_body(
+            head, self.transport, context.rules, context.body_timeout, context.max_body_size
+        )
+        if reader is None:
+            return
         req.body = Body(reader)
         limit = context.body_buffer_size
         if self.expect_continue:
@@ -408,11 +403,18 @@ class Connection(Origin):
             self.transport.waiting = len(self.transport.output)
             self.finish_request()
 
-    def abandon(self) -> None:
-        """The request did not come to a proper end: nothing more is sent, nothing more is run."""
-        self.keep = False
-        self.transport.discard()
-        self.transport.broken = True
+    def conclude(self) -> None:
+        """Somebody else was to run the request, and has done so with a response of `wsgi.create`.
+
+        If that did not come to a proper end, nothing more is sent and nothing more is run.
+        """
+        answer = self.request.answer if self.request is not None else None
+        if answer is not None and answer.finished:
+            self.keep = not answer.closes
+        else:
+            self.keep = False
+            self.transport.discard()
+            self.transport.broken = True
         self.finish_request()
 
     def _send(self, now: float) -> int:

@@ -10,7 +10,7 @@ from cyserve.http.response cimport ResponseCore
 cdef class Cycle:
     cdef public object worker, cfg, log, begin, end, application, count, response
     cdef public object pre_request, post_request, access, watch
-    cdef public bint keep_alive
+    cdef public bint keep_alive, patched
     cdef public Py_ssize_t max_requests
     cdef public double send_timeout
 

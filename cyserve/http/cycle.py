@@ -13,12 +13,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from cyserve._errors import ConfigurationProblem, ParseException
+from cyserve._errors import ConfigurationProblem, Refusal
+from cyserve.http import wsgi
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
 from cyserve.http.refusal import access_function
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper, Response
+from cyserve.http.response import FileWrapper, Response, is_patched
 from cyserve.http.transport import peer_name
 
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
@@ -40,12 +41,17 @@ class Cycle:
         self.end: Callable[[int], None] = worker.slot.end
         self.application: Callable[..., Any] = worker.wsgi
         self.keep_alive = keep_alive
-        self.response = Response
+        self.response = wsgi.Response
+        #: Users have replaced steps of the response, or how it is made: ask them at each step.
+        self.patched = is_patched(self.response) or wsgi.is_create_patched()
         self.max_requests: int = worker.max_requests
         self.send_timeout: float = cfg.send_timeout or float("inf")
         self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
-        if self.pre_request is None and self.log.error_log.isEnabledFor(logging.DEBUG):
+        error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
+        if self.pre_request is None and (
+            error_log is None or error_log.isEnabledFor(logging.DEBUG)
+        ):
             self.pre_request = cfg.pre_request  # the default one, which only logs
         self.post_request = _hook(cfg, "post_request")
         self.access = access_function(self.log)
@@ -73,10 +79,13 @@ class Cycle:
         try:
             if self.pre_request is not None:
                 self.pre_request(self.worker, req)
-            resp = self.response(req, connection.transport.sock, self.cfg)
+            if self.patched:
+                resp, environ = self._create(req)
+            else:
+                resp = self.response(req, connection.transport.sock, self.cfg)
+                endpoint = connection.endpoint
+                environ = endpoint.make_environ(req, resp.early_hints)
             resp.send_timeout = self.send_timeout
-            endpoint = connection.endpoint
-            environ = endpoint.make_environ(req, resp.early_hints)
             worker = self.worker
             worker.nr = number = next(self.count)
             alive = worker.alive
@@ -108,6 +117,9 @@ class Cycle:
 
     def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
         items = self.application(environ, resp.start_response)
+        if self.patched:
+            self._respond_by_steps(resp, items)
+            return
         if type(items) is list and len(items) == 1:
             if not resp.write_usual(items[0]):
                 resp.write_whole(items[0])
@@ -119,6 +131,29 @@ class Cycle:
             else:
                 resp.write_iterable(items)
                 resp.close()
+        finally:
+            if hasattr(items, "close"):
+                items.close()
+
+    def _create(self, req: Request) -> tuple[Response, dict[str, Any]]:
+        """Response and environ as users may have changed how they are made."""
+        connection = req.connection
+        server = connection.endpoint.address
+        made: tuple[Response, dict[str, Any]] = wsgi.create(
+            req, connection.transport.sock, connection.address, server, self.cfg, self.response
+        )
+        made[0].patched = True
+        return made
+
+    def _respond_by_steps(self, resp: Response, items: Any) -> None:
+        """The long way to send an answer: each step by the method that may be somebody else's."""
+        try:
+            if isinstance(items, FileWrapper):
+                resp.write_file(items)
+            else:
+                for item in items:
+                    resp.write(item)
+            resp.close()
         finally:
             if hasattr(items, "close"):
                 items.close()
@@ -175,7 +210,7 @@ def known(req: Request | None, exc: BaseException) -> bool:
 def answer_failure(log: Any, req: Request, exc: BaseException) -> None:
     """Log why a request failed before anything was sent, and answer it."""
     # A mount point may be the client's word, and the client is told all there is to say.
-    client_fault = isinstance(exc, ParseException) and exc.status < 500
+    client_fault = isinstance(exc, Refusal) and exc.status < 500
     if client_fault or isinstance(exc, ConfigurationProblem):
         log.warning("Invalid request from ip=%s: %s", peer_name(req.connection.address), exc)
     else:

@@ -11,12 +11,11 @@ import sys
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from cyserve import SERVER_SOFTWARE
 from cyserve._errors import ConfigurationProblem
 from cyserve._grammar import READY_ENVIRON
 from cyserve.http.body import NO_BODY
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper
+from cyserve.http.response import FileWrapper, own_name
 
 
 class ErrorsWrapper(io.RawIOBase):
@@ -29,6 +28,7 @@ class ErrorsWrapper(io.RawIOBase):
         super().__init__()
         self.to_stderr = cfg.errorlog == "-"
 
+    @property
     def streams(self) -> list[Any]:
         """Where the error log goes now: its files are opened anew when they are rotated."""
         handlers = logging.getLogger("gunicorn.error").handlers
@@ -39,7 +39,7 @@ class ErrorsWrapper(io.RawIOBase):
         return found
 
     def write(self, data: str) -> int:  # type: ignore[override]
-        for stream in self.streams():
+        for stream in self.streams:
             stream.write(data)
             stream.flush()
         return len(data)
@@ -49,7 +49,7 @@ class ErrorsWrapper(io.RawIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        for stream in self.streams():
+        for stream in self.streams:
             stream.flush()
 
 
@@ -61,6 +61,20 @@ _LATER = (  # keys of a connection, and of a request
     "PATH_INFO",
     "wsgi.early_hints",
 )
+
+
+def base_environ(cfg: Any) -> dict[str, Any]:
+    """What is the same for all requests that a server with these settings gets."""
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.errors": ErrorsWrapper(cfg),
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": cfg.workers > 1,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+        "SERVER_SOFTWARE": own_name("SERVER_SOFTWARE"),
+    }
 
 
 class Endpoint:
@@ -78,15 +92,9 @@ class Endpoint:
         host, port = ("", "") if self.is_unix else self.address[:2]
         self.template: dict[str, Any] = {}
         template = {
-            "wsgi.version": (1, 0),
+            **base_environ(cfg),
             "wsgi.url_scheme": self.scheme,
-            "wsgi.errors": ErrorsWrapper(cfg),
             "wsgi.multithread": multithread,
-            "wsgi.multiprocess": cfg.workers > 1,
-            "wsgi.run_once": False,
-            "wsgi.file_wrapper": FileWrapper,
-            "wsgi.input_terminated": True,
-            "SERVER_SOFTWARE": SERVER_SOFTWARE,
             "SERVER_NAME": host,
             "SERVER_PORT": str(port),
             "SCRIPT_NAME": "",
@@ -141,7 +149,7 @@ def _name_from_host(environ: dict[str, Any], endpoint: Endpoint) -> tuple[str, s
     """SERVER_NAME and SERVER_PORT behind a unix socket: only the client can say."""
     host = environ.get("HTTP_HOST")
     if not host:
-        return str(endpoint.address), ""
+        return os.fsdecode(endpoint.address).replace("\0", "@"), ""
     name, colon, port = host.rpartition(":")
     if not colon or port.endswith("]"):
         return host, "443" if environ["wsgi.url_scheme"] == "https" else "80"

@@ -1,13 +1,13 @@
 """Protocol errors under gunicorn's public names, and the page that a client sees for one.
 
-The classes live on the ground floor (`_errors`); each carries its status, reason and message.
+The classes live on the ground floor (`_errors`); each carries its status, phrase and message.
 Nothing here logs or sends: callers do.
 """
 
 from html import escape
 
 from cyserve._errors import *  # noqa: F403  (this page exists to re-export them)
-from cyserve._errors import ParseException
+from cyserve._errors import Refusal
 
 _PAGE = """<html>
   <head>
@@ -37,13 +37,13 @@ def error_response(status: int, reason: str, message: str = "") -> bytes:
 
 def status_for(exc: BaseException) -> str:
     """The status line's text for an exception: its own, or 500 for anything unknown."""
-    if isinstance(exc, ParseException):
-        return f"{exc.status} {exc.reason}"
+    if isinstance(exc, Refusal):
+        return f"{exc.status} {exc.phrase}"
     return "500 Internal Server Error"
 
 
 def response_for(exc: BaseException) -> bytes:
     """The error response that an exception asks for: its own, or 500 for anything unknown."""
-    if isinstance(exc, ParseException):
-        return error_response(exc.status, exc.reason, exc.page_message)
+    if isinstance(exc, Refusal):
+        return error_response(exc.status, exc.phrase, exc.page_message)
     return error_response(500, "Internal Server Error")

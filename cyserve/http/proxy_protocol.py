@@ -23,7 +23,9 @@ UNSURE = -1  # too few to tell
 V1 = 1
 V2 = 2
 
-_SIGNATURES = {V1: b"PROXY ", V2: b"\r\n\r\n\0\r\nQUIT\n"}
+V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+_SIGNATURES = {V1: b"PROXY ", V2: V2_SIGNATURE}
 _VERSIONS = {"v1": (V1,), "v2": (V2,), "auto": (V1, V2)}
 
 _AHEAD = 4096  # bytes to look at; more than any header but those with large TLVs

@@ -82,7 +82,7 @@ def report(connection: "Connection", exc: BaseException) -> None:
     req = connection.request
     if req is None:
         received = connection.transport.input.peek(LINE_READ)
-        req = Request(_UnreadHead(received), connection)  # type: ignore[arg-type]
+        req = Request(_UnreadHead(received), connection)
     try:
         resp = Response(req, connection.transport.sock, context.cfg)
         resp.start_response(status_for(exc), [("Content-Type", "text/html")])

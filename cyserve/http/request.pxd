@@ -13,7 +13,7 @@ cdef class Origin:
 
 
 cdef class RequestCore:
-    cdef public object head, script_name, forwarded_scheme, body, failure
+    cdef public object head, script_name, forwarded_scheme, body, failure, answer
     cdef public Origin connection
     cdef RequestHead direct
     cdef public bint must_close

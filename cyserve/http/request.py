@@ -23,9 +23,16 @@ class Origin:
 class RequestCore:
     """What `Request` is made of; the first methods are for the engine alone."""
 
-    def __init__(self, head: "_accel.RequestHead", connection: "Connection") -> None:
-        self.head = head
-        self.connection = connection
+    def __init__(
+        self, head: Any, connection: Any, peer_addr: Any = ..., req_number: int = 1
+    ) -> None:
+        if peer_addr is not ...:  # from somebody who has settings and a source instead
+            from cyserve.http.parser import read_request  # noqa: PLC0415 - not for workers
+
+            read_request(self, head, connection, peer_addr, req_number)
+            return
+        self.head: _accel.RequestHead = head
+        self.connection: Connection = connection
         #: The head again if both kernel and engine are compiled: calls through it are C calls.
         self.direct: _accel.RequestHead | None = None
         self.req_number = self.connection.requests
@@ -34,6 +41,7 @@ class RequestCore:
         self.must_close = False
         self.body: Body = NO_BODY
         self.failure: Exception | None = None  # what ended it
+        self.answer: Any = None  # the response that somebody has made by `wsgi.create`
 
     def plain(self) -> bool:
         """Whether nothing about the request is unusual but, perhaps, its body."""
@@ -129,9 +137,29 @@ class RequestCore:
         return self.must_close or not self.head.keep_alive
 
 
-class Request(RequestCore):
+class Message(RequestCore):
+    """gunicorn's base class of requests: what has fields and a body."""
+
+    @property
+    def cfg(self) -> Any:
+        """The settings."""
+        return self.connection.context.cfg
+
+    @property
+    def unreader(self) -> Any:
+        """The source that it was read from. AttributeError for a request that a worker has read."""
+        return self.connection.unreader  # type: ignore[attr-defined]
+
+
+class Request(Message):
     """One request.
 
     head: what was parsed; connection: where it came from. `body` is a `Body`, `scheme` the URL
     scheme, `trailers` the fields after a chunked body, `req_number` counts from 1 on a connection.
+
+    `Request(cfg, unreader, peer_addr, req_number=1)` reads one from a source, see `parser`.
     """
+
+
+#: What `response` asks a request for only if somebody has replaced it.
+AS_WRITTEN = {name: getattr(Request, name) for name in ("force_close", "should_close")}

@@ -30,7 +30,8 @@ cdef class ResponseCore:
     cdef public PlainTransport transport
     cdef ResponseHead direct
     cdef public double send_timeout
-    cdef public bint framed, chunked, bodyless, must_close, closes, headers_sent, finished
+    cdef public bint framed, chunked, bodyless, must_close, closes, headers_sent, finished, patched
+    cdef public object early, server
     cdef public Py_ssize_t sent
 
     @cython.locals(size=Py_ssize_t, answer=bytes, fields=bytes)

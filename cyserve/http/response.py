@@ -7,13 +7,16 @@ connection goes on. It writes to a transport and never waits except for a client
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Any
 
-from cyserve import SERVER, _accel
-from cyserve.http.request import Request
+import cyserve
+from cyserve import _accel
+from cyserve.http.request import AS_WRITTEN, Request
+from cyserve.http.transport import ForeignTransport
 
 _log = logging.getLogger("gunicorn.http.wsgi")
 
@@ -21,6 +24,19 @@ _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
 _SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
 _clock = time.time
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
+
+
+def own_name(name: str) -> str:
+    """What the server calls itself now; name: SERVER (in answers) or SERVER_SOFTWARE.
+
+    Users overwrite these in the package before the server starts, or in `http.wsgi` at any time.
+    """
+    built = _NAMES[name]
+    late = getattr(sys.modules.get("cyserve.http.wsgi"), name, built)
+    return str(late if late != built else getattr(cyserve, name))
+
+
+_NAMES = {name: getattr(cyserve, name) for name in ("SERVER", "SERVER_SOFTWARE")}
 
 
 class FileWrapper:
@@ -88,7 +104,7 @@ class _ServerFields:
 def _own_fields(second: float, connection: str, chunked: bool = False) -> bytes:
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
     return (
-        f"Server: {SERVER}\r\nDate: {formatdate(second, usegmt=True)}\r\n"
+        f"Server: {own_name('SERVER')}\r\nDate: {formatdate(second, usegmt=True)}\r\n"
         f"Connection: {connection}\r\n{coding}"
     ).encode("latin-1")
 
@@ -100,10 +116,14 @@ class ResponseCore:
     """What `Response` is made of."""
 
     def __init__(self, req: Request, sock: Any, cfg: Any, send_timeout: float = 60.0) -> None:
+        if req is None:  # C code would not notice
+            raise TypeError("there is no response without a request")
         self.req = req
         self.sock = sock
         self.cfg = cfg
-        self.transport = self.req.connection.transport
+        transport: Any = self.req.connection.transport
+        # None: the request was not read by a worker.
+        self.transport = ForeignTransport(sock) if transport is None else transport
         self.send_timeout = send_timeout
         self.status: str | None = None
         self.head: _accel.ResponseHead | None = None
@@ -117,25 +137,37 @@ class ResponseCore:
         self.headers_sent = False
         self.finished = False  # the application has handed over its last byte
         self.sent = 0  # body bytes, without framing
+        self.patched = False  # somebody has changed what `Response` does: ask its methods
+        self.early: list[tuple[str, str]] | None = None  # fields from before start_response
+        self.server: str | None = None  # in place of the Server field's value
 
     def __copy__(self) -> "ResponseCore":
         """For the access log of a response that may still change."""
-        made = type(self)(self.req, self.sock, self.cfg, self.send_timeout)
+        made = type(self).__new__(type(self))  # a subclass may want other arguments
+        ResponseCore.__init__(made, self.req, self.sock, self.cfg, self.send_timeout)
         made.head, made.status = self.head, self.status
         made.response_length, made.sent = self.response_length, self.sent
         made.framed, made.chunked, made.bodyless = self.framed, self.chunked, self.bodyless
         made.must_close, made.closes = self.must_close, self.closes
         made.headers_sent, made.finished = self.headers_sent, self.finished
+        made.patched, made.early, made.server = self.patched, self.early, self.server
         vars(made).update(vars(self))  # what a hook has added
         return made
 
     @property
-    def version(self) -> tuple[int, int]:
-        return self.req.head.version
+    def version(self) -> str:
+        """The value of the Server field (gunicorn's name for it); may be set."""
+        return own_name("SERVER") if self.server is None else self.server
+
+    @version.setter
+    def version(self, server: str) -> None:
+        self.server = server
+        self.patched = True
 
     @property
     def status_code(self) -> int | None:
-        return self.head.status_code if self.head is not None else None
+        """The number in `status`, which may be an error page's and not the application's."""
+        return None if self.status is None else int(self.status.split(None, 1)[0])
 
     @property
     def upgrade(self) -> bool:
@@ -143,8 +175,19 @@ class ResponseCore:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The application's fields that are sent: [(name, value)]."""
-        return self.head.headers if self.head is not None else []
+        """The application's fields that are sent: [(name, value)]; the list may be changed."""
+        if self.head is not None:
+            return self.head.headers
+        if self.early is None:
+            self.early = []
+        return self.early
+
+    @headers.setter
+    def headers(self, headers: list[tuple[str, str]]) -> None:
+        if self.head is not None:
+            self.head.headers = headers
+        else:
+            self.early = headers
 
     def force_close(self) -> None:
         self.must_close = True
@@ -174,7 +217,11 @@ class ResponseCore:
         elif self.head is not None:
             raise AssertionError("Response headers already set!")
         transport = self.transport
-        self.head = head = transport.make_head(status, headers)
+        if self.early is not None or self.patched:
+            self.head = head = transport.make_head(status, self.early or [])
+            self.process_headers(headers)
+        else:
+            self.head = head = transport.make_head(status, headers)
         self.direct = head if transport.compiled else None
         self.status = status
         self.framed = False
@@ -196,6 +243,8 @@ class ResponseCore:
         self.bodyless = code in _SPECIAL or request.method == "HEAD"
         self.response_length = length if length >= 0 else None
         self.chunked = length < 0 and not self.bodyless and request.version > (1, 0)
+        if self.patched:
+            self.chunked = self.chunked and bool(self.is_chunked())
 
     def early_hints(self, headers: list[tuple[Any, Any]]) -> None:
         """`wsgi.early_hints`: send a 103 (RFC 8297) now; nothing for HTTP/1.0 or too late."""
@@ -220,21 +269,70 @@ class ResponseCore:
             connection.expect_continue = False
             self.must_close = True
         self.closes = self.should_close()
+        if self.patched:
+            return self._patched_head() + body
         option = "upgrade" if upgrade else "close" if self.closes else "keep-alive"
         version = self.req.head.version
-        code = head.status_code
         return head.serialize(
             _START.get(version) or b"HTTP/%d.%d " % version,
             _server_fields.get(option, self.chunked),
             body,
-            length=code >= 200 and code != 204,
+            length=self._announces(),
         )
+
+    def _announces(self) -> bool:
+        """Whether a Content-Length belongs to the answer (RFC 9110 section 8.6)."""
+        code = self.head.status_code  # type: ignore[union-attr]
+        return code >= 200 and code != 204
 
     def send_headers(self) -> None:
         """Queue the head alone, unless it has been sent."""
         if not self.headers_sent:
             self.transport.output.write(self.head_bytes())
             self.headers_sent = True
+
+    # -- gunicorn's steps, for who overrides or calls them --
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Take fields of the application's. Raises what `ResponseHead` raises for bad ones."""
+        self.head.headers = [*self.headers, *headers]  # type: ignore[union-attr]
+        self.framed = False
+
+    def is_chunked(self) -> bool:
+        """Whether the body is sent in chunks."""
+        self.frame()
+        return self.chunked
+
+    def can_sendfile(self) -> bool:
+        """Whether a file may be sent by sendfile(2)."""
+        return bool(self.cfg.sendfile)
+
+    def default_headers(self) -> list[str]:
+        """The status line and the server's own fields, each with its CRLF."""
+        head = self.head
+        if head is None:
+            raise AssertionError("start_response() was not called")
+        self.frame()
+        option = "upgrade" if head.upgrade else "close" if self.should_close() else "keep-alive"
+        major, minor = self.req.head.version
+        coding = ["Transfer-Encoding: chunked\r\n"] if self.chunked else []
+        return [
+            f"HTTP/{major}.{minor} {head.status}\r\n",
+            f"Server: {self.version}\r\n",
+            f"Date: {formatdate(usegmt=True)}\r\n",
+            f"Connection: {option}\r\n",
+            *coding,
+        ]
+
+    def _patched_head(self) -> bytes:
+        """The head as `default_headers` wants it; the application's fields are the kernel's."""
+        own = "".join(self.default_headers())
+        if not own.endswith("\r\n") or "\n" in own.replace("\r\n", ""):
+            raise ValueError(
+                f"default_headers: each line must end with CRLF, and only there: {own!r}"
+            )
+        rest = self.head.serialize(b"", b"", length=self._announces())  # type: ignore[union-attr]
+        return own.encode("latin-1") + rest.partition(b"\r\n")[2]
 
     def queue(self, data: bytes) -> None:
         """Queue a piece of the body, and before the first one the head."""
@@ -279,7 +377,7 @@ class ResponseCore:
 
         The long way, `queue` and `close`, would send the same.
         """
-        if type(data) is not bytes or self.head is None or self.headers_sent:
+        if type(data) is not bytes or self.head is None or self.headers_sent or self.patched:
             return False
         size = len(data)
         req = self.req
@@ -331,7 +429,7 @@ class ResponseCore:
     def sendfile(self, wrapper: FileWrapper) -> bool:
         """Queue the rest of a file from its current offset; False if it is no plain file."""
         self.frame()
-        if not self.cfg.sendfile or self.bodyless:
+        if self.bodyless or not self.can_sendfile():
             return False
         try:
             fd = wrapper.filelike.fileno()
@@ -366,7 +464,27 @@ class Response(ResponseCore):
 
     req: the request; sock: the client socket, for subclasses; cfg: the settings; send_timeout:
     seconds that a client may leave a full socket unread.
+
+    Which methods are replaced, in a subclass or on this class, is looked at when a worker begins to
+    serve (`is_patched`); an answer for which none is takes a shorter way.
     """
+
+
+#: What the shorter way does without asking. (start_response is called by the application anyway.)
+_STEPS = (
+    "can_sendfile", "close", "default_headers", "force_close", "is_chunked", "process_headers",
+    "send_headers", "sendfile", "should_close", "write", "write_file",
+)  # fmt: skip
+_AS_WRITTEN = {name: getattr(Response, name) for name in _STEPS}
+
+
+def is_patched(made: Any) -> bool:
+    """Whether somebody has replaced a step of `Response`; made: the class that is used for it."""
+    return any(
+        getattr(owner, name) is not step
+        for owner, steps in ((made, _AS_WRITTEN), (Request, AS_WRITTEN))
+        for name, step in steps.items()
+    )
 
 
 def _text(value: Any) -> str:

@@ -291,6 +291,52 @@ class PlainTransport:
         self.fd = -1
 
 
+class _NoDescriptor:
+    def fileno(self) -> int:
+        return -1
+
+
+class ForeignTransport(PlainTransport):
+    """A client socket that is not a worker's, of whatever kind: all goes out by its `sendall`."""
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(_NoDescriptor(), PollWaiter(lambda: None))  # type: ignore[arg-type]
+        self.sock = sock
+
+    def lend(self, blocking: bool) -> None:
+        """It stays as it is."""
+
+    def flush(self) -> int:
+        try:
+            self._send_output()
+            file, self.file = self.file, None
+            if file is not None:
+                with open(file.fd, "rb") as source:
+                    source.seek(file.offset)
+                    self._send_file(source, file)
+        except OSError:
+            self.broken = True
+            self.discard()
+            raise
+        return 0
+
+    def _send_output(self) -> None:
+        data = self.output.peek(len(self.output))
+        self.output.clear()
+        if data:
+            self.sock.sendall(data)
+
+    def _send_file(self, source: Any, file: "_FileTail") -> None:
+        while file.count:
+            data = source.read(min(file.count, HIGH_WATER))
+            if not data:  # the file is shorter than promised: the framing is broken
+                raise BrokenPipeError("file ended before the announced length")
+            file.count -= len(data)
+            self.sock.sendall(data)
+        self.output.write(file.tail)
+        self._send_output()
+
+
 def _closed() -> OSError:
     return OSError(errno.EBADF, "the connection is closed")
 

@@ -7,6 +7,7 @@ write. Subclassed and patched by others, so names and call order are gunicorn's.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import random
@@ -18,27 +19,11 @@ from typing import Any
 
 from cyserve import process
 from cyserve.certificates import Certificates
+from cyserve.errors import user_traceback
 from cyserve.scoreboard import READY, STARTING, Scoreboard, Slot
+from cyserve.workers.workertmp import WorkerTmp
 
 _STDERR = 2
-
-
-class Heartbeat:
-    """What gunicorn's heartbeat file has become: a view of the worker's slot. No file."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    def notify(self) -> None:
-        """Tell the master that the worker is alive."""
-        self._worker.slot.beat()
-
-    def last_update(self) -> float:
-        """Monotonic clock of the last heartbeat in seconds; 0.0 before the first one."""
-        return self._worker.slot.heartbeat / 1e9
-
-    def close(self) -> None:
-        """Nothing to close; kept for those who call it."""
 
 
 class Worker:
@@ -79,6 +64,7 @@ class Worker:
         self.leaving = False  # a signal handler ends the process in the middle of what runs
         self.threads_left = 0  # that the process shall not wait for when it ends
         self.reloader: Any = None
+        self.inherited: frozenset[str] = frozenset()  # files of code that the master had loaded
         self.nr = 0
         self.max_requests = sys.maxsize
         if cfg.max_requests > 0:
@@ -89,7 +75,7 @@ class Worker:
         self.certificates: Certificates | None = None
         #: The place on the scoreboard; the master gives the worker a shared one before the fork.
         self.slot: Slot = Scoreboard(1).claim()
-        self.tmp = Heartbeat(self)
+        self.tmp = WorkerTmp(cfg, self)
         #: Ends requests that take too long; None without `request_timeout`.
         self.watch: Any = None
 
@@ -132,17 +118,73 @@ class Worker:
         self._fault_fd = os.dup(self._error_log_fd())
         faulthandler.enable(file=self._fault_fd)
 
-        self.load_wsgi()
+        if self.cfg.reload:
+            self._start_reloader()
+        self._load()
         self.cfg.post_worker_init(self)
         self.booted = True
         self.slot.state = STARTING
         if self.cfg.request_timeout:
             self._start_watch()
         self.run()
+        if self.slot.outdated:
+            self.cfg.worker_int(self)
 
     def load_wsgi(self) -> None:
         """Load the application; whatever it raises ends the worker."""
         self.wsgi = self.app.wsgi()
+
+    def _load(self) -> None:
+        """Load the application; while code is reloaded, one that is broken shows why."""
+        try:
+            self.load_wsgi()
+        except Exception as exc:
+            if self.reloader is None:
+                raise
+            from cyserve import reloader  # noqa: PLC0415 - for development only
+
+            files = reloader.faulty_files(exc)
+            if not files:
+                raise  # no code can be repaired: there is no such application
+            own = (type(exc), exc, user_traceback(exc))
+            self.log.error("The application does not load: %s", exc, exc_info=own)
+            for path in files:
+                self.reloader.add_extra_file(path)
+            self.wsgi = reloader.fail_app(exc)
+
+    def _start_reloader(self) -> None:
+        """Watch the code from here on, so that nothing of it is loaded unwatched."""
+        from cyserve import reloader  # noqa: PLC0415 - for development only
+
+        self.log.warning("Reloader is on. Use in development only!")
+        self.inherited = reloader.code_files()
+        reloader.record_imports()
+        files = [*self.cfg.reload_extra_files, *self.app.code_files]
+        if self.app.config_path:
+            files.append(self.app.config_path)
+        self.reloader = reloader.make_reloader(
+            self.cfg.reload_engine, files, self.code_changed, self.log
+        )
+        self.reloader.start()
+
+    def code_changed(self, filename: str) -> None:
+        """A watched file has changed: ask the master for a successor, and serve until it is there.
+
+        Called by the reloader's thread.
+        """
+        if not self.alive:
+            return  # it is going already
+        self.log.info("Worker reloading: %s modified", filename)
+        if filename in self.inherited and filename != self.app.config_path:
+            self.log.warning(
+                "%s was imported by the master (by the config file, or as the program itself): "
+                "it stays as it is until a restart",
+                filename,
+            )
+        self.slot.outdated += 1
+        if self.is_parent_alive():
+            with contextlib.suppress(OSError):  # not allowed to: the master looks once a second
+                os.kill(self.ppid, signal.SIGCHLD)
 
     def _start_watch(self) -> None:
         from cyserve.workers.request_watch import RequestWatch  # noqa: PLC0415 - rarely on
@@ -193,6 +235,8 @@ class Worker:
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """TERM: finish what is running, then leave."""
         self.alive = False
+        if sig == signal.SIGQUIT:  # from uvicorn's worker, whose loop looks out for TERM alone
+            signal.raise_signal(signal.SIGTERM)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """INT, QUIT: leave now, in the middle of whatever runs."""

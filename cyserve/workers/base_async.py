@@ -105,6 +105,8 @@ class AsyncWorker(Worker):
                     if not known(req, exc):  # from a subclass, or who has wrapped it
                         self.log.exception("Exception while handling a request")
                         connection.fail(exc)
+                if connection.request is not None:
+                    connection.conclude()  # a subclass has answered by itself
                 connection.place = WAITING
                 step = connection.answered(clock())
             else:

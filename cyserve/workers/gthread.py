@@ -216,7 +216,7 @@ class ThreadWorker(Worker):
             if not known(req, exc):
                 raise
         if conn.request is not None:
-            conn.abandon()  # a subclass has done something else with it
+            conn.conclude()  # a subclass has done something else with it
 
     def failed(self, conn: Connection, exc: BaseException) -> None:
         """`handle` has raised, which does not happen unless it is a subclass's: live on."""

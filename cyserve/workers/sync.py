@@ -14,10 +14,20 @@ from cyserve.workers.base import Worker
 from cyserve.workers.connection_loop import TICK, ConnectionLoop
 
 
+class StopWaiting(Exception):
+    """gunicorn's sign to itself that the master is gone; for those that import it."""
+
+
 class SyncWorker(Worker):
-    """Runs the application for one connection after the other."""
+    """Runs the application for one connection after the other.
+
+    Made for subclasses: `handle`, `handle_request`, and what every worker has. There is no
+    `accept`, `wait`, `run_for_one` or `run_for_multiple`: the loop does what they did.
+    """
 
     serves_tls = True
+
+    current: Connection | None = None  # whose `handle` runs
 
     def interrupter(self) -> Any:
         from cyserve.workers.interrupts import ThreadInterrupter  # noqa: PLC0415 - rarely on
@@ -28,7 +38,8 @@ class SyncWorker(Worker):
         self.cycle = Cycle(self, keep_alive=False)
         interval = min(TICK, self.timeout or TICK)
         self.waiter = PollWaiter(self.notify, interval, total=self.cfg.timeout or float("inf"))
-        ConnectionLoop(self, self.waiter).run(self.serve)
+        as_written = getattr(self.handle, "__func__", None) is _HANDLE
+        ConnectionLoop(self, self.waiter).run(self.serve if as_written else self.serve_by_handle)
 
     def serve(self, connection: Connection) -> None:
         """Run the gathered request of a connection.
@@ -38,18 +49,40 @@ class SyncWorker(Worker):
         """
         self.waiter.restart()
         req = connection.request
+        listener, client = connection.endpoint.listener, connection.transport.sock
         try:
-            self.handle_request(
-                connection.endpoint.listener, req, connection.transport.sock, connection.address
-            )
+            self.handle_request(listener, req, client, connection.address)
         except Exception as exc:
             if not known(req, exc):  # from a subclass, or who has wrapped it
                 self.log.exception("Exception while handling a request")
                 connection.fail(exc)
         if connection.request is not None:
-            connection.abandon()  # a subclass has answered by itself
+            connection.conclude()  # a subclass has answered by itself
+
+    def serve_by_handle(self, connection: Connection) -> None:
+        """The same for a worker whose `handle` is somebody else's."""
+        self.current = connection
+        listener, client = connection.endpoint.listener, connection.transport.sock
+        try:
+            self.handle(listener, client, connection.address)
+        except Exception as exc:
+            self.log.exception("Exception while handling a request")
+            connection.fail(exc)
+        if connection.request is not None:
+            connection.conclude()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Run the gathered request of a client; for subclasses and for those who wrap it.
+
+        listener: the listener; client, addr: the client's socket and address.
+        """
+        assert self.current is not None
+        self.serve(self.current)
 
     def handle_request(self, listener: Any, req: Request | None, client: Any, addr: Any) -> None:
         """Run one request; the place that instrumentation wraps."""
         assert req is not None
         self.cycle.serve(req)
+
+
+_HANDLE = SyncWorker.handle

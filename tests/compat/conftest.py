@@ -8,6 +8,7 @@ of gunicorn are needed once for all kernels of cyserve, a module starts it by it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import programs
 import pytest
 import responses
 from harness import Server, StartServer
+from lives import Life, Story
 from programs import Program
 
 
@@ -62,6 +64,27 @@ def start_both(start_server: StartServer, oracle: Program) -> Callable[..., Pair
         return Pair(gunicorn, start_server(*args, kernel=kernel, **options))
 
     return start
+
+
+@pytest.fixture
+def live(start_server: StartServer, oracle: Program) -> Callable[..., tuple[Story, Story]]:
+    """Has both programs live a life at the same time; the story of gunicorn's and of cyserve's.
+
+    life: what is done with it from start to end; the other arguments as of harness.starter's
+    `start`.
+    """
+
+    def live(life: Callable[[Life], None], *args: Any, **options: Any) -> tuple[Story, Story]:
+        def one(program: Program) -> Story:
+            told = Life(start_server(*args, program=program, **options))
+            life(told)
+            return told.story()
+
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(one, (oracle, programs.under_test()))
+        return first, second
+
+    return live
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

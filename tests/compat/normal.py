@@ -36,7 +36,7 @@ def settled(text: str, directory: Path) -> str:
     text = re.sub(r"(pid: ?)\d+", r"\1PID", text)
     text = re.sub(r"\b0x[0-9a-f]+", "0xADDRESS", text)
     text = re.sub(r"(?<=127\.0\.0\.1)(:|', )\d+", r"\1PORT", text)
-    text = re.sub(r"(?<=:PORT) \(\d+\)", " (PID)", text)
+    text = re.sub(r"(?m)(Listening at: .*) \(\d+\)$", r"\1 (PID)", text)
     return re.sub(r"\b(gunicorn 27\.0\.1|cyserve \d+\.\d+\.\d+)\b", "SERVER", text)
 
 
@@ -47,3 +47,9 @@ def own_traceback(text: str) -> str:
     frames = rf'((?:  File "{_THEIRS}[^"\n]*"?{_FRAME})+)'
     text = re.sub(rf"(?m)({_HEADER}){frames}", r"\1", text)
     return re.sub(rf'(?m){_HEADER}(?!  File ".*", line \d+, in )', "", text)
+
+
+def own_frames(text: str) -> str:
+    """The same, but with the user's own frames alone. `text` is `settled` already."""
+    text = re.sub(rf"(?m){_HEADER}(?:.*\n)*?{_CHAINED}", "", text)
+    return re.sub(rf'(?m)^  File "(?!DIR)[^"\n]*"{_FRAME}', "", text)

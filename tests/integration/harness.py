@@ -74,6 +74,13 @@ def wait_for(condition: Callable[[], T], what: str, timeout: float = TIMEOUT) ->
     return value
 
 
+def put(path: Path, text: str) -> None:
+    """Writes a file in one step, as editors do: nobody sees it half written."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
+
+
 def open_sockets(pid: int) -> int:
     """How many sockets a process has, listeners and pairs included."""
     count = 0
@@ -170,9 +177,8 @@ class Server:
         All gunicorns of a user would share one control socket, so that is off unless asked for.
         """
         first = "control_socket_disable = True\n" if self.program.is_oracle else ""
-        self.config_path.write_text(
-            first + text + "\n" + _READY_HOOK.format(path=str(self._ready_path))
-        )
+        hook = _READY_HOOK.format(path=str(self._ready_path))
+        put(self.config_path, f"{first}{text}\n{hook}")
 
     def start(self) -> Server:
         """Starts the process and returns at once."""
@@ -370,17 +376,19 @@ def starter(make_directory: Callable[[], Path]) -> Iterator[StartServer]:
     def start(
         app: str | None = "plain:app",
         *args: str,
-        workers: int = 1,
+        workers: int | None = 1,
         wait: bool = True,
         **options: Any,
     ) -> Server:
         """Boots a server with `workers` workers; see Server for the options.
 
+        workers=None leaves their number to the config file, which must begin with one;
         wait=False returns at once (for servers that are expected to fail).
         """
-        server = Server(make_directory(), app, "-w", str(workers), *args, **options).start()
+        number = [] if workers is None else ["-w", str(workers)]
+        server = Server(make_directory(), app, *number, *args, **options).start()
         started.append(server)
-        return server.wait_ready(workers) if wait else server
+        return server.wait_ready(workers or 1) if wait else server
 
     yield start
     for server in started:

@@ -4,10 +4,11 @@ import os
 import socket
 import stat
 import sys
+from signal import SIGTERM, SIGUSR2
 
 import pytest
-from harness import free_port, missing
-from http_client import request
+from harness import differs, free_port, missing
+from http_client import Client, request
 
 # Makes descriptor `fd` of the test descriptor 3 of the server, as systemd does, then runs it.
 AS_SYSTEMD = """
@@ -144,3 +145,47 @@ def test_a_bad_address(start_server):
     assert server.wait_exit() == 1
     assert "'http' is not a valid port number." in server.log_text()
     assert "Traceback" not in server.log_text()
+
+
+@differs("unix-abstract")
+def test_an_abstract_socket_goes_through_an_upgrade(start_server):
+    name = f"cyserve-test-{os.getpid()}"
+    server = start_server(bind=f"unix:@{name}", wait=False)
+    server.wait_log(rf"Listening at: unix:@{name} \(\d+\)$")
+    server.wait_workers(1)
+    with Client(f"\0{name}") as client:
+        client.send(b"GET /x HTTP/1.0\r\n\r\n")  # nobody says which host it is
+        assert client.read_response().status == 200
+    server.signal(SIGUSR2)
+    listening = rf"\[(\d+)\] \[INFO\] Listening at: unix:@{name} "
+    successor = int(server.wait_log(listening, count=2)[1])
+    server.wait_workers(1, master=successor)
+    server.signal(SIGTERM)
+    server.wait_exit()
+    server.pid = successor
+    server.wait_log("Master has been promoted")
+    assert request(f"\0{name}").status == 200
+
+
+@differs("unix-reuse-port")
+def test_a_unix_socket_is_shared_whatever_reuse_port_says(start_server):
+    server = start_server("plain:app", "--reuse-port", bind="unix:x.sock", workers=2)
+    server.wait_log(r"\[WARNING\] reuse_port has no effect: workers cannot each bind the same unix")
+    seen = {int(request(server.address).text.split()[2]) for _ in range(60)}
+    assert seen == set(server.worker_pids())
+    assert server.stop() == 0
+    assert not os.path.exists(server.address)
+
+
+@differs("backlog-somaxconn", "bind-forms")
+def test_doubts_about_listeners_are_told_once(start_server):
+    server = start_server(
+        "plain:app", "--backlog=2000000000", bind=["127.0.0.1:0", "unix://x.sock"], workers=2
+    )
+    text = server.log_text()
+    assert text.count("[WARNING]") == 2
+    assert "[WARNING] bind = 'unix://x.sock' is the relative path 'x.sock'; write" in text
+    assert (
+        "[WARNING] backlog = 2000000000 is more than the kernel grants, net.core.somaxconn" in text
+    )
+    assert "backlog" not in start_server("plain:app").log_text()

@@ -21,17 +21,22 @@ from typing import Any
 
 import pytest
 from deployment import nginx
-from doc_snippets import block, blocks, commands
+from doc_snippets import DOCS, TREE, block, blocks, commands
 from harness import TIMEOUT, Server, command_under_test, free_port, server_environment
 from http_client import request
+
+from cyserve.config import KNOWN_SETTINGS
 
 APP = block("index.md", "app.py").text
 FILES = {
     "app.py": APP,
     "proj/wsgi.py": APP + "\napplication = app\n",
-    "shop.py": APP + "\ndef create_app(name):\n    return app\n",
+    "shop/__init__.py": APP + "\ndef create_app(name=None):\n    return app\n",
+    "production.ini": "[app:main]\npaste.app_factory = paste_factory:make\n",
+    "paste_factory.py": "from app import app\n\ndef make(settings):\n    return app\n",
+    "shop/hooks.py": "def connect(server, worker):\n    pass\n",
 }
-CONFIGS = [found for found in blocks(language="python") if found.name.endswith(".conf.py")]
+CONFIGS = [found for found in blocks() if found.name.endswith((".conf.py", ".toml"))]
 PROGRAMS = [found for found in blocks(language="python") if found not in CONFIGS]
 PAGES = sorted({page for page, _, _ in commands()})
 
@@ -105,9 +110,8 @@ def check(place: Path, arguments: list[str], **env: str) -> subprocess.Popen[str
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_config_files_serve_without_a_warning(place, started, config):
     text = config.text.replace("/var/log/app", str(place))
-    (place / "gunicorn.conf.py").write_text(text)
-    command = "cyserve -c gunicorn.conf.py -b 127.0.0.1:0 -w 1 app:app"
-    server = started(command.split(), 1)
+    (place / config.name).write_text(text)  # where it is found without being named
+    server = started("cyserve -b 127.0.0.1:0 -w 1 app:app".split(), 1)
     assert request(server.address, "/x").text == "Hello from /x\n"
     assert server.stop() == 0
     assert re.findall("WARNING|ERROR|CRITICAL|Traceback", server.log_text()) == []
@@ -116,6 +120,18 @@ def test_config_files_serve_without_a_warning(place, started, config):
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_programs_are_python(program):
     compile(program.text, str(program), "exec")
+
+
+def test_flags_that_pages_speak_of_exist():
+    known = {flag for setting in KNOWN_SETTINGS for flag in setting.cli or ()} | {"--version"}
+    of_others = {"--help", "--ulimit"}
+    spoken_of = {
+        flag
+        for path in [TREE / "README.md", *DOCS.rglob("*.md")]
+        for flag in re.findall(r"`(--[a-z][\w-]*)", path.read_text(encoding="utf-8"))
+    }
+    assert len(spoken_of) > 20
+    assert spoken_of - known - of_others == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -216,6 +232,12 @@ def unit(name: str) -> configparser.ConfigParser:
     return parsed
 
 
+def hear(manager: socket.socket, line: bytes) -> None:
+    """Receive what the server tells the service manager, up to this line."""
+    while line not in manager.recv(4096).split(b"\n"):
+        pass
+
+
 def test_systemd_unit(place, started):
     service = unit("app.service")["Service"]
     words = shlex.split(service["ExecStart"])
@@ -234,13 +256,37 @@ def test_systemd_unit(place, started):
             env={"NOTIFY_SOCKET": str(place / "notify")},
         )
         assert service["Type"] == "notify"
-        assert b"READY=1" in manager.recv(4096).split(b"\n")
+        hear(manager, b"READY=1")
         assert request(listener.getsockname(), "/x").status == 200
         assert service["ExecReload"] == "/bin/kill -s HUP $MAINPID"
         server.signal(SIGHUP)
+        hear(manager, b"RELOADING=1")
+        hear(manager, b"READY=1")
         server.wait_log("Reloaded: 2 new workers are ready")
         assert server.stop() == 0
+        hear(manager, b"STOPPING=1")
     assert unit("app.socket")["Socket"]["ListenStream"]
+
+
+def test_statsd(place, started):
+    page = "logging.md"
+    config = next(found for found in CONFIGS if "shop.forks" in found.text)
+    (place / "gunicorn.conf.py").write_text(config.text)
+    words = next(words for _, _, words in commands(page) if "--statsd-host" in words)
+    rows = re.findall(r"^\| (`gunicorn\..*?) \| ", (DOCS / page).read_text(), re.MULTILINE)
+    first = {re.match("`(.*?)`", row)[1].replace("NNN", "200") for row in rows}
+    wanted = {name for name in first if ".log." not in name}
+    assert len(wanted) == 5
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(TIMEOUT)
+        words[words.index("localhost:8125")] = f"127.0.0.1:{receiver.getsockname()[1]}"
+        server = started(["cyserve", "-b", "127.0.0.1:0", *words], 1)
+        assert request(server.address, "/x").status == 200
+        missing = {"shop.shop.forks", *(f"shop.{name}" for name in wanted)}
+        while missing:
+            missing.discard(receiver.recv(4096).partition(b":")[0].decode())
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("module", ["cyserve", "gunicorn"])

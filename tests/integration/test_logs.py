@@ -2,7 +2,7 @@
 
 import json
 import re
-from signal import SIGUSR1
+from signal import SIGHUP, SIGUSR1
 
 from harness import differs, free_port, wait_for
 from http_client import Client, request_bytes
@@ -224,29 +224,62 @@ def test_debug_level_shows_the_configuration(start_server):
     server.wait_log(r"^\s+workers: 1$")
 
 
-def test_capture_output(start_server):
+TALKING = """
+import logging, os, sys
+logging.getLogger("own").addHandler(logging.FileHandler("own.log"))
+def app(environ, start_response):
+    word = environ["QUERY_STRING"]
+    print("to stdout", word, flush=True)
+    print("to stderr", word, file=sys.stderr, flush=True)
+    os.system(f"echo from a child process {word}")
+    logging.getLogger("own").warning("own %s", word)
+    start_response("200 OK", [])
+    return [b""]
+"""
+
+
+def test_captured_output_and_all_logs_survive_rotations(start_server):
+    """By USR1, by HUP, and by a HUP whose configuration does not work."""
     server = start_server(
         "talking:app",
         "--capture-output",
+        "--access-logfile=access.log",
         errorlog="error.log",
-        files={
-            "talking.py": (
-                "import os, sys\n"
-                "def app(environ, start_response):\n"
-                "    print('to stdout', flush=True)\n"
-                "    print('to stderr', file=sys.stderr, flush=True)\n"
-                "    os.system('echo from a child process')\n"
-                "    start_response('200 OK', [])\n"
-                "    return [b'']\n"
-            )
-        },
+        files={"talking.py": TALKING},
     )
-    server.request("/")
-    text = server.errorlog_path.read_text()
-    assert "to stdout\n" in text
-    assert "to stderr\n" in text
-    assert "from a child process\n" in text
+    logs = [server.directory / name for name in ("access.log", "error.log", "own.log")]
+
+    def rotate(word):
+        for path in logs:
+            path.rename(path.with_suffix(f".{word}"))
+
+    def all_there(word):
+        """Asked again, for the worker that answers may not have heard of the signal yet."""
+        server.request(f"/?{word}")
+        access, error, own = (path.read_text() if path.exists() else "" for path in logs)
+        told = [f"{what} {word}\n" in error for what in ("stdout", "stderr", "child process")]
+        return f"?{word} " in access and f"own {word}\n" in own and all(told)
+
+    wait_for(lambda: all_there("first"), "everything in the first files")
+    rotate("usr1")
+    server.signal(SIGUSR1)
+    wait_for(lambda: all_there("second"), "everything in the files after USR1")
+    rotate("hup")
+    server.signal(SIGHUP)
+    wait_for(lambda: "Reloaded: 1 new" in server.log_text(), "the end of the reload")
+    wait_for(lambda: all_there("third"), "everything in the files after HUP")
+    server.write_config("logconfig_dict = {'handlers': {'x': {'class': 'no.such'}}}")
+    server.signal(SIGHUP)
+    wait_for(lambda: "Reload failed" in server.log_text(), "the failure of the next reload")
+    wait_for(lambda: all_there("fourth"), "everything after a HUP that failed")
+    rotate("again")
+    server.signal(SIGUSR1)
+    wait_for(lambda: all_there("fifth"), "everything in the files after one more rotation")
+    assert all_there("sixth")
+    assert "sixth" not in logs[1].with_suffix(".again").read_text()
     assert server.log_path.read_text() == ""
+    assert server.stop() == 0
+    assert "Shutting down: Master" in logs[1].read_text()
 
 
 def test_a_log_file_in_no_directory(start_server):

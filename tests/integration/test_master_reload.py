@@ -321,3 +321,49 @@ def test_the_pid_file_moves(start_server):
     assert (server.directory / "b.pid").read_text() == f"{server.pid}\n"
     server.stop()
     assert not (server.directory / "b.pid").exists()
+
+
+COLOR = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [os.environ["COLOR"].encode()]
+"""
+MARK = """
+import pathlib, runpy
+conf = runpy.run_path(str(pathlib.Path(__file__).with_name("server.conf.py")))
+post_worker_init = conf["post_worker_init"]
+"""
+
+
+def assert_file_is_read_again(start_server, location, name, text, broken):
+    """Serve with the settings in `name`, in other colors, and try what cannot be read."""
+    files = {name: text.format(color="red"), "shop.py": COLOR, "mark.py": MARK}
+    server = start_server(None, "-c", location, files=files)
+    assert request(server.address).text == "red"
+    old = server.worker_pids()
+    (server.directory / name).write_text(text.format(color="blue"))
+    server.signal(signal.SIGHUP)
+    server.wait_workers(1, but_not=old)
+    assert request(server.address).text == "blue"
+    (server.directory / name).write_text(text.format(color="green") + broken)
+    server.signal(signal.SIGHUP)
+    server.wait_log(f"Reload failed, the old workers stay: .*{name.partition('.')[0]}")
+    assert request(server.address).text == "blue"
+
+
+@differs("own-sources")
+def test_settings_in_toml(start_server):
+    text = (
+        '[tool.cyserve]\nwsgi_app = "shop:app"\nraw_env = ["COLOR={color}"]\n'
+        'post_worker_init = "mark.post_worker_init"\n'
+    )
+    assert_file_is_read_again(
+        start_server, "pyproject.toml", "pyproject.toml", text, "wokers = 1\n"
+    )
+
+
+@differs("config-module-again")
+def test_settings_in_a_module(start_server):
+    text = 'wsgi_app = "shop:app"\nraw_env = ["COLOR={color}"]\nfrom mark import post_worker_init\n'
+    assert_file_is_read_again(start_server, "python:ownconf", "ownconf.py", text, "1 / 0\n")

@@ -5,7 +5,7 @@ uvicorn-worker depends on gunicorn, so that the real one is installed beside cys
 """
 
 import json
-from signal import SIGHUP, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGQUIT, SIGTERM, SIGUSR1
 
 import pytest
 from harness import differs, wait_for
@@ -245,6 +245,16 @@ def test_term_lets_requests_end(start_server):
     assert server.wait_exit() == 0
     assert "database closed" in server.log_text()
     assert "Error while closing socket" not in server.log_text()
+
+
+@differs("uvicorn-quit")
+def test_quit_ends_workers_at_once(start_server):
+    server = start_server(APP, "-k", WORKER, files=FILES)
+    with server.connect() as idle:
+        idle.send(request_bytes("/")).read_response()
+        assert server.stop(SIGQUIT) == 0
+    server.wait_log("Application shutdown complete")
+    assert "SIGKILL" not in server.log_text()
 
 
 def test_graceful_timeout_ends_a_request_that_does_not(start_server):

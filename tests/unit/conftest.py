@@ -76,6 +76,18 @@ def launched_in(tmp_path, monkeypatch, clean_env):
 
 
 @pytest.fixture
+def load(launched_in, monkeypatch):
+    """Load the settings for a command line, in an empty directory."""
+    from cyserve.app.wsgiapp import WSGIApplication
+
+    def load_args(*args):
+        monkeypatch.setattr(sys, "argv", ["cyserve", *args])
+        return WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]")
+
+    return load_args
+
+
+@pytest.fixture
 def watched_worker(kernel):
     """Makes workers whose requests are watched (`watch_helpers.Worker`), and closes them."""
     from watch_helpers import Worker

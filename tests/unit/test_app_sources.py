@@ -5,21 +5,10 @@ import sys
 
 import pytest
 
+from cyserve import _accel
 from cyserve.app.base import Application, BaseApplication
-from cyserve.app.wsgiapp import WSGIApplication
 
 APP = "def application(environ, start_response): ...\n"
-
-
-@pytest.fixture
-def load(launched_in, monkeypatch):
-    """Load the settings for a command line, in an empty directory."""
-
-    def load_args(*args):
-        monkeypatch.setattr(sys, "argv", ["cyserve", *args])
-        return WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]")
-
-    return load_args
 
 
 def write(path, text):
@@ -189,6 +178,18 @@ def test_settings_that_look_misspelt_are_pointed_out(load, launched_in, capsys):
     )
 
 
+def test_a_misspelt_name_is_pointed_out_when_it_is_the_reason_of_a_failure(
+    load, launched_in, capsys
+):
+    write(launched_in / "own.py", "wsgi_ap = 'shop'")
+    with pytest.raises(SystemExit):
+        load("-c", "own.py")
+    assert capsys.readouterr().err == (
+        "Warning: config file own.py: there is no setting 'wsgi_ap'; did you mean 'wsgi_app'?\n"
+        "Error: No application module specified.\n"
+    )
+
+
 def test_settings_returned_by_init_come_before_the_config_file(launched_in, monkeypatch):
     class Framework(Application):
         def init(self, parser, opts, args):
@@ -224,6 +225,31 @@ def test_standalone_application(launched_in, monkeypatch):
     assert (app.cfg.bind, app.cfg.workers) == (["a:1"], 2)
     assert app.wsgi() is print
     assert (app.usage, app.prog, app.logger) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"worker_class": "asgi"}, "worker_class = 'asgi': this version of cyserve does not have"),
+        ({"http_protocols": "h2"}, "http_protocols = ['h2']: this version of cyserve does not"),
+        ({"http_parser": "fast"}, "http_parser = 'fast': "),
+        ({"bind": "h:x"}, "bind = 'h:x': 'x' is not a valid port number."),
+    ],
+)
+def test_standalone_applications_are_checked_too(
+    launched_in, monkeypatch, capsys, options, message
+):
+    def select(word):
+        if word == "fast":
+            raise ImportError("none here")
+
+    monkeypatch.setattr(_accel, "select", select)
+    with pytest.raises(SystemExit) as caught:
+        Standalone(print, options)
+    said = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert said.startswith(f"Error: {message}")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ from cyserve.util import is_ipv6, parse_address
         ("unix:///a", "/a"),
         ("unix:a/b", "a/b"),
         ("unix://a/b", "a/b"),
-        ("unix:@x", "@x"),
+        ("unix:@x", "\0x"),  # gunicorn makes a file of that name
+        ("unix://@x", "\0x"),
+        ("unix:./@x", "./@x"),
         ("unix:/Upper Case", "/Upper Case"),
         ("fd://3", 3),
     ],
@@ -54,6 +56,9 @@ def test_parsed(text, address):
         ("fd://x", "'x' is not a valid file descriptor."),
         ("fd://", "'' is not a valid file descriptor."),
         ("/run/x.sock", "write unix:/run/x.sock"),  # gunicorn looks for a host of this name
+        ("unix:", "needs a path or, after @, a name"),  # gunicorn gets some abstract name
+        ("unix://", "needs a path"),
+        ("unix:@", "needs a path"),
         ("http://h:1", "known are tcp://, unix: and fd://"),
     ],
 )

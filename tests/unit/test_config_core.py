@@ -312,6 +312,66 @@ def test_a_validator_may_be_a_method_like_function(registry):
     assert Config().plain == "xx"
 
 
+def test_a_type_is_a_method_as_in_gunicorn(registry):
+    class Mode(Setting):
+        name = "mode"
+        cli = ["--mode"]
+        validator = config.validate_pos_int
+        type = config.auto_int
+        default = 0
+
+    assert Config().parser().parse_args(["--mode", "017"]).mode == 0o17
+
+
+def test_a_setting_may_be_declared_anew(registry):
+    class FewWorkers(config.Workers):
+        default = 2
+
+    class Chosen(Setting):
+        name = "threads"
+        validator = config.validate_pos_int
+        default = 7
+
+    cfg = Config()
+    assert (cfg.workers, cfg.threads) == (2, 7)
+    assert cfg.parser().parse_args(["-w", "3"]).workers == 3
+
+
+def test_a_config_may_be_built_in_another_way(monkeypatch):
+    """As a third party does it: without the attributes that the base class may add later."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+
+    class Other(Config):
+        def __init__(self):
+            self.settings = config.make_settings(ignore=["daemon"])
+
+    cfg = Other()
+    assert cfg.workers == 3
+    assert not hasattr(cfg, "daemon")
+    assert (cfg.prog, cfg.usage) == ("cyserve", None)
+    assert cfg.forwarded_allow_networks() == [ip_network("127.0.0.1"), ip_network("::1")]
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "-w 4")
+    assert cfg.parse_args_from_env().workers == 4
+    cfg.validate()
+
+
+def test_values_say_where_they_came_from(monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    cfg = Config()
+    cfg.set("timeout", 5)
+    cfg.settings["threads"].set(2)
+    names = ("backlog", "workers", "timeout", "threads")
+    assert [cfg.settings[name].source for name in names] == [
+        "default",
+        "environment variable WEB_CONCURRENCY",
+        "application",
+        "application",
+    ]
+    assert str(cfg).splitlines() == [
+        line.partition("  # ")[0] for line in cfg.listing().split("\n")
+    ]
+
+
 def test_make_settings_leaves_out_what_is_ignored():
     assert config.make_settings().keys() - config.make_settings(["bind", "user"]).keys() == {
         "bind",
@@ -372,13 +432,16 @@ def test_misspelt_suspects_only_plain_values_near_a_setting():
         "cores": 4,
         "max_workers": 4,
         "access_log_dir": "/var/log",
-        "timeouts": 3.5,
+        "timeouts": 35,
         "env": "production",
         "pid": 3,
         "keyfiles": None,
         "secure_scheme_header": {},
         "postfork": lambda server, worker: None,
         "pre_exe": "text",
+        "when_readi": lambda: None,
+        "log_config": {},
+        "backlogs": "many",
         "log_file": "/var/log/x",
         "access_logfile": "/var/log/x",
         "accesslog": "/var/log/x",
@@ -393,4 +456,5 @@ def test_misspelt_suspects_only_plain_values_near_a_setting():
         "secure_scheme_header": "secure_scheme_headers",
         "postfork": "post_fork",
         "log_file": "errorlog",
+        "backlogs": "backlog",
     }

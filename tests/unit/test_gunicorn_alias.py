@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-import cyserve
+import cyserve.errors
 from cyserve import gunicorn_alias
 
 REAL = {
@@ -156,7 +156,7 @@ def test_specs_can_be_asked_for_without_importing(alias, monkeypatch):
     assert importlib.util.find_spec("gunicorn.nope") is None
 
 
-def test_the_package_answers_for_gunicorns_version_and_is_cyserve_else(alias, monkeypatch):
+def test_the_package_answers_for_gunicorns_version_and_is_cyserve_else(alias):
     import gunicorn
 
     assert (gunicorn.version_info, gunicorn.__version__) == ((27, 0, 1), "27.0.1")
@@ -165,8 +165,10 @@ def test_the_package_answers_for_gunicorns_version_and_is_cyserve_else(alias, mo
     assert gunicorn.__path__ is cyserve.__path__
     assert gunicorn.__file__ == cyserve.__file__
     assert {"SERVER", "__version__", "gunicorn_alias"} <= set(dir(gunicorn))
-    monkeypatch.setattr(gunicorn, "SERVER", "web")
-    assert cyserve.SERVER == "web"
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(gunicorn, "SERVER", "web")
+        assert cyserve.SERVER == "web"
+    assert cyserve.SERVER == "cyserve"
     with mock.patch("gunicorn.SERVER_SOFTWARE", "web/1"):
         assert cyserve.SERVER_SOFTWARE == "web/1"
     assert cyserve.SERVER_SOFTWARE == f"cyserve/{cyserve.__version__}"

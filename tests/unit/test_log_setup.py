@@ -189,6 +189,24 @@ def test_syslog_over_a_unix_socket(tmp_path):
         assert server.recv(999).endswith(b" hi\0")
 
 
+def test_syslog_over_a_unix_stream(tmp_path):
+    """Also without the word for the type: both are tried."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "log"))
+        server.listen()
+        for suffix in ("#stream", ""):
+            cfg = settings(
+                errorlog=None,
+                syslog=True,
+                syslog_addr=f"unix://{tmp_path}/log{suffix}",
+                disable_redirect_access_to_syslog=True,
+            )
+            Logger(cfg).info("hi")
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(999).endswith(b" hi\0")
+
+
 def test_syslog_over_tcp():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"

@@ -58,7 +58,8 @@ def test_error(
 ) -> None:
     error = getattr(_errors, name)(*args)
     assert isinstance(error, _errors.ParseException)
-    assert (error.status, error.reason) == status
+    assert (error.status, error.phrase) == status
+    assert error.code == error.status
     assert str(error) == text
     assert error.page_message == (text if page is None else page)
     assert error.args == args
@@ -67,12 +68,13 @@ def test_error(
 
 def test_every_error_has_a_case() -> None:
     cases = {case[0] for case in CASES}
-    assert set(_errors.__all__) - cases == {"ParseException", "NoMoreData"}
+    assert set(_errors.__all__) - cases == {"ParseException", "NoMoreData", "Refusal"}
 
 
 def test_no_more_data() -> None:
     error = _errors.NoMoreData(b"half")
     assert isinstance(error, ConnectionError)
+    assert not isinstance(error, _errors.ParseException)
     assert str(error) == "No more data after: b'half'"
     assert error.buf == b"half"
 

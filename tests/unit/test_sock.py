@@ -12,6 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from cyserve import sock
+from cyserve.config import Config
+
+DIFFERS = ("unix-in-use", "unix-inherited")  # from gunicorn, as shown here
 
 LOG = logging.getLogger("test.sock")
 
@@ -117,12 +120,38 @@ def test_the_file_belongs_to_the_user_of_the_workers(listen, in_tmp):
     assert (status.st_uid, status.st_gid) == (65534, 65534)
 
 
-def test_a_left_over_socket_is_replaced(listen, in_tmp):
-    with socket.socket(socket.AF_UNIX) as old:
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_left_over_socket_is_replaced(kind, listen, in_tmp):
+    with socket.socket(socket.AF_UNIX, kind) as old:
         old.bind("a.sock")
+        if kind == socket.SOCK_STREAM:
+            old.listen()
     listen("a.sock")
     with socket.socket(socket.AF_UNIX) as client:
         client.connect("a.sock")
+
+
+@pytest.mark.parametrize("queue", ["empty", "full", "of datagrams"])
+def test_a_socket_that_is_listened_to_is_in_use(queue, in_tmp, monkeypatch, caplog):
+    monkeypatch.setattr(sock, "BIND_PAUSE", 0.001)
+    clients = []
+    kind = socket.SOCK_DGRAM if queue == "of datagrams" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_UNIX, kind) as other:
+        other.bind("a.sock")
+        before = os.stat("a.sock")
+        if kind == socket.SOCK_STREAM:
+            other.listen(0)
+        while queue == "full":
+            clients.append(socket.socket(socket.AF_UNIX))
+            clients[-1].setblocking(False)
+            if clients[-1].connect_ex("a.sock") == errno.EAGAIN:
+                break
+        with pytest.raises(SystemExit):
+            sock.create_sockets(settings("a.sock"), LOG)
+        assert caplog.text.count("Connection in use: a.sock") == 5
+        assert os.stat("a.sock") == before
+    for client in clients:
+        client.close()
 
 
 def test_another_file_in_the_way_is_kept(in_tmp):
@@ -155,7 +184,9 @@ def test_close_removes_the_file_or_not(in_tmp):
 
 def test_close_leaves_the_file_of_a_successor(in_tmp):
     (first,) = sock.create_sockets(settings("a.sock"), LOG)
+    os.rename("a.sock", "moved")  # an inode number of its own for the second
     (second,) = sock.create_sockets(settings("a.sock"), LOG)
+    os.unlink("moved")
     sock.close_sockets([first])
     assert os.listdir() == ["a.sock"]
     sock.close_sockets([second])
@@ -181,6 +212,19 @@ def test_a_descriptor_in_the_settings(listen):
     fd = server.detach()
     (listener,) = listen(("127.0.0.1", 0), fd)
     assert (listener.fileno(), listener.getsockname()[1]) == (fd, port)
+
+
+def test_the_file_of_a_descriptor_in_the_settings_stays(in_tmp):
+    """Whoever opened it may lend it again, also by way of an upgrade. One of our own goes."""
+    for lent, left in (((), ["a.sock"]), (("fd",), ["a.sock"]), (("own",), [])):
+        unix = socket.socket(socket.AF_UNIX)
+        unix.bind("a.sock")
+        fd = unix.detach()
+        address = () if lent == ("own",) else (fd,)
+        sock.close_sockets(sock.create_sockets(settings(*address), LOG, [fd] if lent else None))
+        assert os.listdir() == left
+        if left:
+            os.unlink("a.sock")
 
 
 def test_a_descriptor_lent_and_in_the_settings_is_one(listen):
@@ -242,3 +286,38 @@ def test_the_listen_queue_is_counted(listen):
 def test_an_unknown_kind_of_address():
     with pytest.raises(TypeError, match="Unable to create socket from: None"):
         sock.open_listener(None, settings(), LOG)
+
+
+# -- doubts --
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "level", "text"),
+    [
+        ({"backlog": 4097}, "4096\n", logging.WARNING, "backlog = 4097 is more than the kernel"),
+        ({"backlog": 4096}, "4096\n", None, ""),
+        ({}, "4096\n", None, ""),
+        ({}, "128\n", logging.DEBUG, "net.core.somaxconn = 128"),  # nobody asked for so many
+        ({"backlog": 9}, "", None, ""),
+        ({"backlog": 9}, None, None, ""),
+        ({"bind": "unix://run/a"}, "4096", logging.WARNING, "is the relative path 'run/a'; write"),
+        ({"bind": "unix:///run/a"}, "4096", None, ""),
+        ({"bind": ["unix://@a", "unix:a"]}, "4096", None, ""),
+        ({"bind": ["h:1", "unix:a"], "reuse_port": True}, "", logging.WARNING, "has no effect"),
+        ({"reuse_port": True}, "", None, ""),
+    ],
+)
+def test_what_will_not_come_true_is_told(values, limit, level, text, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(sock, "SOMAXCONN", str(tmp_path / "limit"))
+    if limit is not None:
+        (tmp_path / "limit").write_text(limit)
+    caplog.set_level(logging.DEBUG, "test.sock")
+    cfg = Config()
+    for name, value in values.items():
+        cfg.set(name, value)
+    sock.warn(cfg, LOG, inherited=False)
+    assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
+    assert text in caplog.text
+    caplog.clear()
+    sock.warn(cfg, LOG, inherited=True)
+    assert not caplog.records

@@ -14,7 +14,7 @@ from cyserve.instrument import statsd
 from cyserve.instrument.statsd import Statsd
 
 # What is shown here and differs from gunicorn.
-DIFFERS = ("statsd-prefix", "statsd-quiet", "statsd-status")
+DIFFERS = ("statsd-prefix", "statsd-quiet", "statsd-status", "statsd-unused")
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +175,28 @@ def test_the_default_logger_counts_if_there_is_a_host(name):
 
 def test_a_logger_of_ones_own_stays():
     assert settings(statsd_host="localhost", logger_class=Logger).logger_class is Logger
+
+
+def test_a_logger_that_cannot_send_says_so(tmp_path):
+    log = Logger(settings(errorlog=str(tmp_path / "log")))
+    assert told(tmp_path) == []
+    log.setup(settings(errorlog=str(tmp_path / "log"), statsd_host="localhost"))
+    [line] = told(tmp_path)
+    assert line.endswith(
+        "[WARNING] statsd_host has no effect: the logger, Logger, sends no metrics"
+    )
+
+
+ENTRY_POINTS = "[gunicorn.loggers]\ncounting = cyserve.instrument.statsd:Statsd\n"
+
+
+def test_a_logger_by_its_entry_point(tmp_path, monkeypatch):
+    folder = tmp_path / "some_loggers-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: some-loggers\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert settings(logger_class="egg:some-loggers#counting").logger_class is Statsd
 
 
 class OwnSetup(Statsd):
