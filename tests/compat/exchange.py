@@ -73,7 +73,8 @@ def converse(server: Server, case: Case, prefix: str = "", logged: bool = True) 
                     received.read_answer(case, number - 1)
                 _send(client, piece)
             if case.half_close:
-                client.finish_sending()
+                with contextlib.suppress(OSError):  # it has closed already
+                    client.finish_sending()
             for number in range(case.answers):
                 received.read_answer(case, len(case.pieces) - 1 + number)
             if not case.half_close:
