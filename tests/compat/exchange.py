@@ -187,6 +187,7 @@ def _log_lines(text: str, mark: str) -> list[str]:
         line = re.sub(r"^\[[^\]]* [+-]\d{4}\] \[\d+\]", "[time] [pid]", line)
         line = re.sub(r" \[../.../....:[^\]]*\] ", " [time] ", line)
         line = re.sub(r"^(gunicorn|cyserve)(\.\w+)*\.(?=[A-Z]\w*: )", "", line)  # an exception's
+        line = re.sub(r"^\d{4}-\d\d-\d\dT\S+Z ", "<time> ", line)  # gevent's
         line = re.sub(r"<gevent\S*socket [^>]*>", "<socket>", line)
         if "/end HTTP/1.1" not in line:
             lines.append(line)
