@@ -360,10 +360,13 @@ class Arbiter(Supervisor):
         self.stopping = True
         upgrading = bool(self.reexec_pid or self.master_pid)
         unlink = not (upgrading or self.systemd or self.cfg.reuse_port)
-        sock.close_sockets(self.LISTENERS, unlink)
+        sock.close_sockets([*self.LISTENERS, *self._given_up_listeners()], unlink)
         self.LISTENERS = []
-        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
+        self.rollover = None
         deadline = time.monotonic() + self.cfg.graceful_timeout
+        for child in self.children.values():
+            child.kill_at = deadline  # it is wanted no more, whatever it was doing
+        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
         while self.children and (left := deadline - time.monotonic()) > 0:
             self.wait_for_signals(min(_TICK, left))
             if self._quick_shutdown_wanted() and graceful:
@@ -395,7 +398,8 @@ class Arbiter(Supervisor):
         A reload that is still under way is given up first.
         """
         if self.rollover is not None:
-            self.rollover.fail("another reload was asked for")
+            self.log.info("The reload that is under way is given up for another one.")
+            self.rollover.abandon()
         if not self.master_pid:
             self.service_manager.reload()
         self._roll_over(Reload(self))
@@ -472,10 +476,13 @@ class Arbiter(Supervisor):
     def leave_master_behind(self) -> None:
         """In a new worker: close what it must not keep open."""
         self._queue.close()
-        if self.rollover is not None:
-            for listener in self.rollover.listeners:
-                if listener not in self.LISTENERS:
-                    listener.close()
+        for listener in self._given_up_listeners():
+            listener.close()
+
+    def _given_up_listeners(self) -> list[sock.BaseSocket]:
+        """Those that a reload under way is going to close when it has succeeded."""
+        before = self.rollover.listeners if self.rollover is not None else []
+        return [listener for listener in before if listener not in self.LISTENERS]
 
 
 def _ours(worker_class: Any) -> Any:

@@ -259,7 +259,7 @@ class Supervisor:
             getattr(self.log, logging.getLevelName(level).lower())("%s", text)
         self.note_boots()
         self.booted_once = self.booted_once or child.ready
-        stillborn = child.stillborn(status) and not self.stopping
+        stillborn = child.stillborn(status)
         if stillborn and not (self.booted_once or self.reloading):
             if os.waitstatus_to_exitcode(status) == self.WORKER_BOOT_ERROR:
                 raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)

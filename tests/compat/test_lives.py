@@ -34,6 +34,15 @@ def application(environ, start_response):
     return [b"ok"]
 """
 
+SLOW = """
+import os, time
+with open("asked", "w") as file:
+    file.write("x")
+while not os.path.exists("go"):
+    time.sleep(0.01)
+from life import application
+"""
+
 FILES = {"life.py": APP}
 RUNNING = " Running: 'GET {} HTTP/1.1' for N s."
 
@@ -118,8 +127,24 @@ def test_signals_that_change_the_number_of_workers(live: Live) -> None:
 
 @pytest.mark.parametrize("number", [SIGINT, SIGQUIT])
 def test_quick_stop(live: Live, number: int) -> None:
-    gunicorn, cyserve = live(lambda one: one.end(number), "life", workers=2, files=FILES)
+    binds = ["tcp://127.0.0.1:0", "LOCALHOST:0", "unix:life.sock"]
+    gunicorn, cyserve = live(
+        lambda one: one.end(number), "life", workers=2, bind=binds, files=FILES
+    )
+    assert ":PORT,http://127.0.0.1:PORT,unix:life.sock (PID)" in cyserve.masters[0][1]
     compare(gunicorn, cyserve)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_stop_while_the_application_loads(live: Live, number: int) -> None:
+    def life(one: Life) -> None:
+        wait_for(lambda: one.text("asked"), "the application to load")
+        one.server.signal(number)
+        one.server.wait_log("Handling signal")
+        (one.server.directory / "go").touch()
+        one.server.wait_exit()
+
+    compare(*live(life, "slow", files={"slow.py": SLOW, **FILES}, wait=False))
 
 
 def test_int_while_term_waits(live: Live) -> None:

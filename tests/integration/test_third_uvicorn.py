@@ -277,7 +277,7 @@ def test_a_worker_is_replaced_after_max_requests(start_server):
 
 
 def test_a_worker_whose_loop_is_blocked_is_replaced(start_server):
-    server = start_server(APP, "-k", WORKER, "--timeout", "1", files=FILES)
+    server = start_server(APP, "-k", WORKER, "--timeout", "3", files=FILES)  # life is shown at half
     old = server.worker_pids()
     with server.connect() as client:
         client.send(request_bytes("/block"))
