@@ -91,7 +91,7 @@ def live(start_server: StartServer, oracle: Program) -> Callable[..., tuple[Stor
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The cases of the module's kind of worker."""
     if "conversations" in metafunc.fixturenames:
-        cases = [case for case in responses.CASES if metafunc.module.KIND in case.kinds]
+        cases = responses.cases_of(metafunc.module.KIND)
         metafunc.parametrize("case", cases, ids=[case.name for case in cases])
 
 
