@@ -52,7 +52,7 @@ class ColorLogger(Logger):
     def atoms(self, resp, req, environ, request_time):
         atoms = super().atoms(resp, req, environ, request_time)
         atoms["q"] = atoms["q"].replace("token", "*****")
-        atoms["class"] = f"{resp.status_code // 100}xx"
+        atoms["class"] = f"{resp.status[0]}xx"
         return atoms
 
     def access(self, resp, req, environ, request_time):
