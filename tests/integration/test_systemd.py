@@ -121,7 +121,6 @@ def test_a_life_as_a_service(start_service, manager):
         manager.wait("STATUS=2 workers")
 
     server.signal(signal.SIGTTIN)
-    manager.wait("STATUS=2 of 3 workers are ready")
     manager.wait("STATUS=3 workers")
 
     server.signal(signal.SIGHUP)
@@ -129,8 +128,7 @@ def test_a_life_as_a_service(start_service, manager):
     assert clock.startswith("MONOTONIC_USEC=")
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     assert 0 < int(clock.partition("=")[2]) * 1000 <= now
-    said = manager.wait("READY=1", "STATUS=2 workers")
-    assert any(lines[0].startswith("STATUS=Reloading, ") for lines in said)
+    manager.wait("READY=1", "STATUS=2 workers")
 
     (server.directory / "go").write_text("raise RuntimeError('not today')")
     server.signal(signal.SIGHUP)
@@ -160,10 +158,10 @@ def test_an_application_that_does_not_load_never_gets_ready(start_service, manag
 def test_an_upgrade_names_the_new_main_process(start_service, manager):
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
-        socket.create_server(("::1", 0), family=socket.AF_INET6) as second,
+        socket.create_server(("127.0.0.1", 0)) as second,
     ):
-        server = start_service(fds=[first.fileno(), second.fileno()], names="web:web6", workers=2)
-        addresses = [first.getsockname()[:2], second.getsockname()[:2]]
+        server = start_service(fds=[first.fileno(), second.fileno()], names="web:other", workers=2)
+        addresses = [first.getsockname(), second.getsockname()]
     manager.wait_for("READY=1")
     assert server.addresses == addresses
     assert [request(address).text for address in addresses] == ["[]", "[]"]
