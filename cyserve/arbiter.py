@@ -22,7 +22,7 @@ from cyserve.children import Child
 from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
 from cyserve.rollover import Reload, Rollover
-from cyserve.supervisor import Supervisor
+from cyserve.supervisor import Supervisor, usable
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
 _QUICK_TICK = 0.05  # the same while new workers are awaited
@@ -92,7 +92,7 @@ class Arbiter(Supervisor):
         self.cfg = app.cfg
         if self.log is None:
             self.log = self.cfg.logger_class(app.cfg)
-        self.worker_class = _ours(self.cfg.worker_class)
+        self.worker_class = usable(self.cfg.worker_class)
         self.address = self.cfg.address
         self.num_workers = self.cfg.workers
         self.timeout = self.cfg.timeout
@@ -483,14 +483,3 @@ class Arbiter(Supervisor):
         """Those that a reload under way is going to close when it has succeeded."""
         before = self.rollover.listeners if self.rollover is not None else []
         return [listener for listener in before if listener not in self.LISTENERS]
-
-
-def _ours(worker_class: Any) -> Any:
-    """The worker class, if it can work for this master. Raises ConfigError."""
-    if any(base.__module__ == "gunicorn.workers.base" for base in worker_class.__mro__):
-        raise ConfigError(
-            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
-            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
-            " run the program by `python -m cyserve.gunicorn_alias`"
-        )
-    return worker_class

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from cyserve import process, signals, sock
 from cyserve.children import ABORT_GRACE, BackOff, Child
-from cyserve.errors import AppImportError, HaltServer, user_traceback
+from cyserve.errors import AppImportError, ConfigError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
 from cyserve.systemd import ServiceManager
 
@@ -288,3 +288,16 @@ class Supervisor:
                 self.WORKERS.pop(pid, None)
                 self.scoreboard.free(child.slot)
                 self.cfg.worker_exit(self, child.worker)
+
+
+def usable(worker_class: Any) -> Any:
+    """The worker class, if it can work for this master. Raises ConfigError."""
+    if any(
+        base.__module__ == "gunicorn.workers.base" for base in getattr(worker_class, "__mro__", ())
+    ):
+        raise ConfigError(
+            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
+            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
+            " run the program by `python -m cyserve.gunicorn_alias`"
+        )
+    return worker_class

@@ -76,7 +76,8 @@ def live(start_server: StartServer, oracle: Program) -> Callable[..., tuple[Stor
 
     def live(life: Callable[[Life], None], *args: Any, **options: Any) -> tuple[Story, Story]:
         def one(program: Program) -> Story:
-            told = Life(start_server(*args, program=program, **options))
+            # Less than any machine's net.core.somaxconn, of which cyserve would warn.
+            told = Life(start_server(*args, "--backlog=100", program=program, **options))
             life(told)
             return told.story()
 
