@@ -312,6 +312,33 @@ PROXIES = [
         differs={"refused-logged": ALL},
     ),
     proxied(
+        "v1-port-and-address",
+        b"PROXY TCP4 192.0.2.777 198.51.100.2 1111 a\r\n",
+        differs={"refused-logged": ALL},
+    ),
+    proxied(
+        "v1-port-with-zero",
+        b"PROXY TCP4 192.0.2.7 198.51.100.2 1111 080\r\n",
+        differs={"proxy-v1-ports": ALL},
+    ),
+    proxied(
+        "v1-port-plus",
+        b"PROXY TCP4 192.0.2.7 198.51.100.2 1111 +80\r\n",
+        differs={"proxy-v1-ports": ALL},
+    ),
+    proxied("v1-port-0", b"PROXY TCP4 192.0.2.7 198.51.100.2 0 0\r\n"),
+    proxied(
+        "v1-lower",
+        b"PROXY tcp4 192.0.2.7 198.51.100.2 1111 80\r\n",
+        differs={"refused-logged": ALL},
+    ),
+    proxied(
+        "v1-short-address",
+        b"PROXY TCP4 127.1 198.51.100.2 1111 80\r\n",
+        differs={"refused-logged": ALL},
+    ),
+    proxied("v1-mapped", b"PROXY TCP6 ::ffff:192.0.2.7 2001:DB8::8 1111 80\r\n"),
+    proxied(
         "v1-two-spaces",
         b"PROXY  TCP4 192.0.2.7 198.51.100.2 1111 80\r\n",
         differs={"refused-logged": ALL},

@@ -242,6 +242,27 @@ def chunked_trailer(size: int) -> bytes:
     return framed("x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n" + trailer)
 
 
+FAULTS = [
+    refused("expectation-1.0", request("/ok", "Expect: a-cake", version="HTTP/1.0")),
+    Case(
+        "two-faults", (request("/ok", "Expect: a-cake", "nonsense"),), differs={"first-fault": ALL}
+    ),
+    Case(
+        "long-field-unfinished",
+        (b"GET /ok HTTP/1.1\r\nX-A: " + b"a" * 100 + b"\r\n",),
+        "small",
+        half_close=True,
+        differs={"limits-early": ALL},
+    ),
+    Case(
+        "short-for-a-proxy",
+        (b"T/ok\r\n\r\n",),
+        "proxied",
+        half_close=True,
+        differs={"proxy-short": ALL},
+    ),
+]
+
 UNLIMITED = [
     Case("unlimited-line", (request("/ok?" + "a" * 20000),), "unlimited"),
     Case(
@@ -258,4 +279,4 @@ UNLIMITED = [
     Case("forwarder-any", (request("/dump", "X_ANY: 1", "X_FORWARDED_PROTO: 2"),), "unlimited"),
 ]
 
-CASES = [*LINES, *FIELDS, *FRAMING, *UNLIMITED]
+CASES = [*LINES, *FIELDS, *FRAMING, *FAULTS, *UNLIMITED]

@@ -136,6 +136,28 @@ def line_feed_words(outcome: Outcome, talk: Talk) -> Outcome:
     return refused(talk, "Invalid HTTP Header: 'bare LF as line terminator'")
 
 
+@change("first-fault")
+def first_fault(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome.answer.startswith(b"HTTP/1.1 417 ")
+    return refused(talk, "Invalid HTTP Header: 'nonsense'")
+
+
+@change("limits-early")
+def limits_early(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome == Outcome(b"", ())
+    words = "limit request headers fields size"
+    answer = page("431 Request Header Fields Too Large", f"Error parsing headers: '{words}'")
+    return Outcome(answer, (WARNING.format("127.0.0.1", words), access(talk, 431)))
+
+
+@change("proxy-short")
+def proxy_short(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome == Outcome(b"", ())
+    words = "Invalid HTTP request line: 'T/ok'"
+    log = (WARNING.format("127.0.0.1", words), '127.0.0.1 - - [time] "-" 400 0 "-" "-"')
+    return Outcome(page("400 Bad Request", f"Invalid Request Line '{words}'"), log)
+
+
 @change("content-length-digits")
 def content_length_digits(outcome: Outcome, talk: Talk) -> Outcome:
     if b": 000" not in talk.case.pieces[0]:
@@ -227,6 +249,15 @@ def _own_address(talk: Talk, name: str) -> Outcome:
 def proxy_v1_unknown(outcome: Outcome, talk: Talk) -> Outcome:
     assert outcome.answer.startswith(b"HTTP/1.1 400 ")
     return _own_address(talk, "UNKNOWN")
+
+
+@change("proxy-v1-ports")
+def proxy_v1_ports(outcome: Outcome, talk: Talk) -> Outcome:
+    assert b'"PROXY_PORT": "\'80\'"' in outcome.answer
+    line = talk.case.pieces[0].split(b"\r\n")[0].decode()
+    words = f"Invalid PROXY line: 'invalid port {line}'"
+    log = (WARNING.format("127.0.0.1", words), '127.0.0.1 - - [time] "-" 400 0 "-" "-"')
+    return Outcome(page("400 Bad Request", f"'{words}'"), log)
 
 
 @change("proxy-v2-local")

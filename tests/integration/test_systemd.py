@@ -46,17 +46,12 @@ def app(environ, start_response):
 
 
 class Manager:
-    """systemd's end of NOTIFY_SOCKET."""
+    """systemd's end of NOTIFY_SOCKET, which is an abstract one: no path that may be too long."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, name):
+        self.address = f"@{name}"
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        here = os.getcwd()
-        os.chdir(path.parent)  # the whole path may be too long
-        try:
-            self.sock.bind(path.name)
-        finally:
-            os.chdir(here)
+        self.sock.bind(f"\0{name}")
         self.sock.settimeout(30)
         self.said = []
 
@@ -80,8 +75,8 @@ class Manager:
 
 
 @pytest.fixture
-def manager(tmp_path):
-    manager = Manager(tmp_path / "notify")
+def manager():
+    manager = Manager(f"cyserve-notify-{os.getpid()}")
     yield manager
     manager.sock.close()
 
@@ -96,7 +91,7 @@ def start_service(start_server, manager):
             app,
             *args,
             files=files,
-            env={"NOTIFY_SOCKET": str(manager.path), **(env or {})},
+            env={"NOTIFY_SOCKET": manager.address, **(env or {})},
             prefix=[sys.executable, "-c", LAUNCH, repr(list(fds)), names],
             pass_fds=fds,
             **options,
@@ -207,7 +202,7 @@ def test_the_watchdog_is_fed_by_whoever_is_the_main_process(start_service, manag
 
 
 def test_a_watchdog_of_another_process_is_not_fed(start_server, manager):
-    env = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+    env = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
     server = start_server(env=env)
     manager.wait_for("READY=1")
     server.stop()
