@@ -22,7 +22,7 @@ from cyserve.children import Child
 from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
 from cyserve.rollover import Reload, Rollover
-from cyserve.supervisor import Supervisor
+from cyserve.supervisor import Supervisor, usable
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
 _QUICK_TICK = 0.05  # the same while new workers are awaited
@@ -92,7 +92,7 @@ class Arbiter(Supervisor):
         self.cfg = app.cfg
         if self.log is None:
             self.log = self.cfg.logger_class(app.cfg)
-        self.worker_class = _ours(self.cfg.worker_class)
+        self.worker_class = usable(self.cfg.worker_class)
         self.address = self.cfg.address
         self.num_workers = self.cfg.workers
         self.timeout = self.cfg.timeout
@@ -170,6 +170,8 @@ class Arbiter(Supervisor):
                 except (OSError, ValueError) as error:
                     raise RuntimeError(f"Cannot listen: {error}") from None
         self.log.debug("Arbiter booted")
+        if self.cfg.worker_tmp_dir is not None:
+            self.log.debug("worker_tmp_dir is not needed: life is shown in shared memory")
         listeners = ",".join(map(str, self.LISTENERS))
         self.log.info("Listening at: %s (%s)", listeners, self.pid)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
@@ -358,10 +360,13 @@ class Arbiter(Supervisor):
         self.stopping = True
         upgrading = bool(self.reexec_pid or self.master_pid)
         unlink = not (upgrading or self.systemd or self.cfg.reuse_port)
-        sock.close_sockets(self.LISTENERS, unlink)
+        sock.close_sockets([*self.LISTENERS, *self._given_up_listeners()], unlink)
         self.LISTENERS = []
-        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
+        self.rollover = None
         deadline = time.monotonic() + self.cfg.graceful_timeout
+        for child in self.children.values():
+            child.kill_at = deadline  # it is wanted no more, whatever it was doing
+        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
         while self.children and (left := deadline - time.monotonic()) > 0:
             self.wait_for_signals(min(_TICK, left))
             if self._quick_shutdown_wanted() and graceful:
@@ -393,7 +398,8 @@ class Arbiter(Supervisor):
         A reload that is still under way is given up first.
         """
         if self.rollover is not None:
-            self.rollover.fail("another reload was asked for")
+            self.log.info("The reload that is under way is given up for another one.")
+            self.rollover.abandon()
         if not self.master_pid:
             self.service_manager.reload()
         self._roll_over(Reload(self))
@@ -470,18 +476,10 @@ class Arbiter(Supervisor):
     def leave_master_behind(self) -> None:
         """In a new worker: close what it must not keep open."""
         self._queue.close()
-        if self.rollover is not None:
-            for listener in self.rollover.listeners:
-                if listener not in self.LISTENERS:
-                    listener.close()
+        for listener in self._given_up_listeners():
+            listener.close()
 
-
-def _ours(worker_class: Any) -> Any:
-    """The worker class, if it can work for this master. Raises ConfigError."""
-    if any(base.__module__ == "gunicorn.workers.base" for base in worker_class.__mro__):
-        raise ConfigError(
-            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
-            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
-            " run the program by `python -m cyserve.gunicorn_alias`"
-        )
-    return worker_class
+    def _given_up_listeners(self) -> list[sock.BaseSocket]:
+        """Those that a reload under way is going to close when it has succeeded."""
+        before = self.rollover.listeners if self.rollover is not None else []
+        return [listener for listener in before if listener not in self.LISTENERS]

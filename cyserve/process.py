@@ -13,6 +13,7 @@ import gc
 import os
 import pwd
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 try:
@@ -116,6 +117,19 @@ def freeze_memory() -> None:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+
+
+@contextlib.contextmanager
+def thawed_memory() -> Iterator[None]:
+    """Let the garbage collector see for a while what `freeze_memory` has hidden from it."""
+    frozen = hasattr(gc, "freeze") and gc.get_freeze_count() > 0
+    if frozen:
+        gc.unfreeze()
+    try:
+        yield
+    finally:
+        if frozen:
+            gc.freeze()
 
 
 def end(reason: BaseException | None) -> NoReturn:

@@ -33,7 +33,6 @@ __all__ = (
     "code_files",
     "fail_app",
     "faulty_files",
-    "make_fail_app",
     "make_reloader",
     "preferred_reloader",
     "record_imports",
@@ -199,8 +198,9 @@ class InotifyReloader(ReloaderBase):
             raise OSError(exc.errno, os.strerror(exc.errno)) from None
         os.set_blocking(self._fd, False)
         os.set_inheritable(self._fd, False)
-        self._directories: dict[str, int] = {}
-        self._names: dict[int, str] = {}
+        self._wanted: set[str] = set()  # directories to watch
+        self._directories: dict[str, int] = {}  # those that are watched
+        self._names: dict[int, set[str]] = {}  # one may have several, by symbolic links
         self._places: set[str] = set()  # files under the names that events give them
 
     def run(self) -> None:
@@ -209,7 +209,7 @@ class InotifyReloader(ReloaderBase):
         known = -1
         while True:
             reason = False
-            number = len(sys.modules) + len(_loaded)
+            number = len(sys.modules) + len(_loaded) + len(self._extra_files)
             if number != known or self._patterns:
                 known = number
                 reason = self._place()
@@ -222,14 +222,14 @@ class InotifyReloader(ReloaderBase):
         """Find out where all files are; true if there is another one than before."""
         before, files = self._places, self.get_files()
         self._places = {*files, *map(os.path.realpath, files)}
+        self._wanted = {os.path.dirname(path) for path in self._places}
+        self._wanted.update(path for path in self._extra_files if os.path.isdir(path))
         return not self._places <= before
 
     def _watch(self) -> bool:
         """Watch the directories that are not watched yet; true if there is reason for a look."""
         reason = False
-        wanted = {os.path.dirname(path) for path in self._places}
-        wanted.update(path for path in self._extra_files if os.path.isdir(path))
-        for directory in wanted - self._directories.keys():
+        for directory in self._wanted - self._directories.keys():
             try:
                 watch = _inotify.inotify_add_watch(self._fd, os.fsencode(directory), _EVENTS)
             except _inotify.InotifyError:
@@ -237,7 +237,7 @@ class InotifyReloader(ReloaderBase):
                 reason = reason or os.path.isdir(directory)
                 continue
             self._directories[directory] = watch
-            self._names[watch] = directory
+            self._names.setdefault(watch, set()).add(directory)
             reason = True  # for what has happened before
         return reason
 
@@ -245,22 +245,20 @@ class InotifyReloader(ReloaderBase):
         """Read what the kernel has to say; whether it concerns a watched file."""
         concerned = False
         for watch, mask, name in self._read():
-            directory = self._names.get(watch)
             if mask & _OVERFLOW:
                 concerned = True
-            elif directory is None:
-                continue
-            elif mask & (_IGNORED | _MOVE_SELF | _DELETE_SELF):
-                self._forget(watch, directory)
+            elif watch in self._names and mask & (_IGNORED | _MOVE_SELF | _DELETE_SELF):
+                self._forget(watch)
                 concerned = True
-            elif directory in self._extra_files or os.path.join(directory, name) in self._places:
-                concerned = True
+            for directory in self._names.get(watch, ()):
+                path = os.path.join(directory, name)
+                concerned |= path in self._places or directory in self._extra_files
         return concerned
 
-    def _forget(self, watch: int, directory: str) -> None:
+    def _forget(self, watch: int) -> None:
         """The name of a directory may lead to another one now."""
-        del self._names[watch]
-        self._directories.pop(directory, None)
+        for directory in self._names.pop(watch):
+            self._directories.pop(directory, None)
         try:
             _inotify.inotify_rm_watch(self._fd, watch)
         except _inotify.InotifyError:
@@ -324,22 +322,30 @@ def make_reloader(
 # -- an application that does not load --
 
 
-def make_fail_app(text: str) -> Callable[..., Iterable[bytes]]:
-    """A WSGI application that answers every request with 500 and `text`."""
-    body = text.encode("utf-8", "backslashreplace")
+def fail_app(error: Exception) -> Callable[..., Any]:
+    """An application that answers every request with 500 and the traceback of `error`.
 
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-        start_response("500 Internal Server Error", fields)
-        return [body]
+    The traceback begins with the user's own code. WSGI, and ASGI in its form with two calls, which
+    the worker classes of others find out by themselves.
+    """
+    lines = traceback.format_exception(type(error), error, user_traceback(error))
+    body = "".join(lines).encode("utf-8", "backslashreplace")
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    async def answer(receive: Any, send: Any) -> None:
+        headers = [(name.lower().encode(), value.encode()) for name, value in fields]
+        await send({"type": "http.response.start", "status": 500, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def app(environ: dict[str, Any], start_response: Any = None) -> Any:
+        if start_response is not None:
+            start_response("500 Internal Server Error", list(fields))
+            return [body]
+        if environ["type"] != "http":
+            raise error
+        return answer
 
     return app
-
-
-def fail_app(error: Exception) -> Callable[..., Iterable[bytes]]:
-    """A WSGI application that shows the traceback of `error`, from the user's own code on."""
-    lines = traceback.format_exception(type(error), error, user_traceback(error))
-    return make_fail_app("".join(lines))
 
 
 def faulty_files(error: Exception) -> list[str]:

@@ -36,6 +36,15 @@ SOMAXCONN = "/proc/sys/net/core/somaxconn"
 # Linux tcp_info: eight bytes of flags, four words, then tcpi_unacked: a listener's queue.
 _TCP_INFO = struct.Struct("=24xI")
 
+# sock_diag(7), for what TCP_INFO does not tell of unix sockets: a header (length, type, flags,
+# sequence, port), the question (family, protocol, padding, states, inode, what to show, cookie);
+# the answer has 32 bytes and then attributes (length, type, value).
+_DIAG_HEADER = struct.Struct("=IHHII")
+_DIAG_QUESTION = struct.Struct("=BBHIIIII")
+_DIAG_ATTRIBUTE = struct.Struct("=HH")
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
+_UDIAG_SHOW_RQLEN, _UNIX_DIAG_RQLEN, _ANY = 0x10, 4, 0xFFFFFFFF
+
 
 class BaseSocket:
     """A listening socket.
@@ -165,6 +174,14 @@ class UnixSocket(BaseSocket):
     def __str__(self) -> str:
         return f"unix:{shown(self.cfg_addr)}"
 
+    def get_backlog(self) -> int:
+        if self.sock is None or not sys.platform.startswith("linux"):
+            return -1
+        try:
+            return _unix_backlog(os.fstat(self.sock.fileno()).st_ino)
+        except (OSError, struct.error):  # not every kernel or sandbox answers
+            return -1
+
     def bind(self, sock: socket.socket) -> None:
         umask = os.umask(self.conf.umask)
         try:
@@ -181,6 +198,26 @@ class UnixSocket(BaseSocket):
                 os.unlink(self.cfg_addr)
             except OSError as error:
                 self.log.info("Error while removing socket %s: %s", self.cfg_addr, error)
+
+
+def _unix_backlog(inode: int) -> int:
+    """Connections that wait at the listening unix socket `inode`; -1 if the kernel is silent."""
+    question = _DIAG_QUESTION.pack(
+        *(socket.AF_UNIX, 0, 0, _ANY, inode & _ANY, _UDIAG_SHOW_RQLEN, _ANY, _ANY)
+    )
+    size = _DIAG_HEADER.size + len(question)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.setblocking(False)  # it answers within the call that asks
+        kernel.send(_DIAG_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + question)
+        answer = kernel.recv(4096)
+    length, kind, *_ = _DIAG_HEADER.unpack_from(answer)
+    at = _DIAG_HEADER.size + 16
+    while kind == _SOCK_DIAG_BY_FAMILY and at < min(length, len(answer)):
+        size, kind_of_attribute = _DIAG_ATTRIBUTE.unpack_from(answer, at)
+        if kind_of_attribute == _UNIX_DIAG_RQLEN:
+            return int.from_bytes(answer[at + 4 : at + 8], sys.byteorder)
+        at += max(4, (size + 3) & ~3)
+    return -1
 
 
 def open_listener(address: Any, conf: Any, log: Any) -> BaseSocket:

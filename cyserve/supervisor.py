@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from cyserve import process, signals, sock
 from cyserve.children import ABORT_GRACE, BackOff, Child
-from cyserve.errors import AppImportError, HaltServer, user_traceback
+from cyserve.errors import AppImportError, ConfigError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
 from cyserve.systemd import ServiceManager
 
@@ -259,7 +259,7 @@ class Supervisor:
             getattr(self.log, logging.getLevelName(level).lower())("%s", text)
         self.note_boots()
         self.booted_once = self.booted_once or child.ready
-        stillborn = child.stillborn(status) and not self.stopping
+        stillborn = child.stillborn(status)
         if stillborn and not (self.booted_once or self.reloading):
             if os.waitstatus_to_exitcode(status) == self.WORKER_BOOT_ERROR:
                 raise HaltServer("Worker failed to boot.", self.WORKER_BOOT_ERROR)
@@ -288,3 +288,16 @@ class Supervisor:
                 self.WORKERS.pop(pid, None)
                 self.scoreboard.free(child.slot)
                 self.cfg.worker_exit(self, child.worker)
+
+
+def usable(worker_class: Any) -> Any:
+    """The worker class, if it can work for this master. Raises ConfigError."""
+    if any(
+        base.__module__ == "gunicorn.workers.base" for base in getattr(worker_class, "__mro__", ())
+    ):
+        raise ConfigError(
+            f"worker_class = {worker_class.__name__!r}: it derives from the Worker of the gunicorn"
+            " that is installed, which was imported before cyserve or with gunicorn_alias off;"
+            " run the program by `python -m cyserve.gunicorn_alias`"
+        )
+    return worker_class

@@ -113,7 +113,7 @@ class ServiceManager:
             status = f"Reloading, {status}"
         elif self.note:
             status = f"{status}; {self.note}"
-        if status != self._status:
+        if lines or status != self._status:
             self._status = status
             lines.append(f"STATUS={status}")
         if lines:

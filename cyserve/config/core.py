@@ -162,8 +162,8 @@ SettingMeta = type(Setting)
 
 
 def make_settings(ignore: Iterable[str] | None = None) -> dict[str, Setting]:
-    """Fresh settings with their defaults, by name, without those in `ignore`."""
-    ignored = set(ignore or ())
+    """Fresh settings with their defaults, by name, without those in `ignore` (or named by it)."""
+    ignored = {ignore} if isinstance(ignore, str) else set(ignore or ())
     return {str(s.name): s() for s in KNOWN_SETTINGS if s.name not in ignored}
 
 

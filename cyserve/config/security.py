@@ -51,7 +51,7 @@ class LimitRequestFieldSize(Number):
     cli = ("--limit-request-field_size", "--limit-request-field-size")
     default = 8190
     desc = """\
-        Longest header field in bytes, its name included.
+        Longest header field in bytes, its name included; 0 is no limit.
 
         A longer one is answered with 431.
         """

@@ -77,12 +77,12 @@ class Policy:
             req.headers = [field for field in req.headers if field[0] != "PROXY"]
 
     def _expect(self, req: Request) -> None:
-        """RFC 9110 section 10.1.1: only 100-continue, and not from HTTP/1.0 clients."""
+        """RFC 9110 section 10.1.1: only 100-continue, which HTTP/1.0 clients do not mean."""
         for name, value in req.headers:
-            if name == "EXPECT" and req.version >= (1, 1):
+            if name == "EXPECT":
                 if value.lower() != "100-continue":
                     raise ExpectationFailed(value)
-                req.connection.expect_continue = True
+                req.connection.expect_continue = req.version >= (1, 1)
 
     def _scheme(self, req: Request) -> None:
         schemes = {

@@ -32,8 +32,8 @@ _AHEAD = 4096  # bytes to look at; more than any header but those with large TLV
 _LONGEST_LINE = 107  # of version 1, with its CRLF
 _FIXED = 16  # bytes of version 2 before its addresses
 
-_ADDRESS, _PORT = "([0-9A-Fa-f:.]+)", "(0|[1-9][0-9]{0,4})"
-_line = re.compile(f"PROXY (TCP4|TCP6) {_ADDRESS} {_ADDRESS} {_PORT} {_PORT}\r\n").fullmatch
+_LINE_FAMILIES = {"TCP4": socket.AF_INET, "TCP6": socket.AF_INET6}
+_port = re.compile("0|[1-9][0-9]{0,4}").fullmatch
 _unknown_line = re.compile("PROXY UNKNOWN(?: [^\r\n]*)?\r\n").fullmatch
 
 # Version 2: family and transport, each four bits.
@@ -144,31 +144,21 @@ def _parse_line(line: bytes) -> ProxyHeader:
     text = line.decode("latin-1")
     if _unknown_line(text):
         return ProxyHeader("UNKNOWN")
-    match = _line(text)
-    text = text.removesuffix("\r\n")
-    if match is None:
-        raise _unclear(text)
-    protocol, source, destination = match.group(1, 2, 3)
-    family = socket.AF_INET if protocol == "TCP4" else socket.AF_INET6
+    words = text.removesuffix("\r\n").split(" ")
+    text = " ".join(words)
+    if not line.endswith(b"\r\n") or len(words) != 6:
+        raise InvalidProxyLine(text)
+    protocol, source, destination, *ports = words[1:]
+    if protocol not in _LINE_FAMILIES:
+        raise InvalidProxyLine(f"protocol '{protocol}' not supported")
     try:
-        socket.inet_pton(family, source)
-        socket.inet_pton(family, destination)
-    except OSError:
+        socket.inet_pton(_LINE_FAMILIES[protocol], source)
+        socket.inet_pton(_LINE_FAMILIES[protocol], destination)
+    except (OSError, ValueError):  # ValueError: a NUL in it
         raise InvalidProxyLine(text) from None
-    source_port, destination_port = int(match[4]), int(match[5])
-    if source_port > 65535 or destination_port > 65535:
+    if not all(_port(port) and int(port) <= 65535 for port in ports):
         raise InvalidProxyLine(f"invalid port {text}")
-    return ProxyHeader(protocol, source, source_port, destination, destination_port)
-
-
-def _unclear(text: str) -> InvalidProxyLine:
-    """What is wrong with a line of version 1, in gunicorn's words."""
-    words = text.split(" ")
-    if len(words) == 6 and words[1] not in {"TCP4", "TCP6"}:
-        return InvalidProxyLine(f"protocol '{words[1]}' not supported")
-    if len(words) == 6 and not (words[4] + words[5]).isdigit():
-        return InvalidProxyLine(f"invalid port {text}")
-    return InvalidProxyLine(text)
+    return ProxyHeader(protocol, source, int(ports[0]), destination, int(ports[1]))
 
 
 def _parse_block(block: bytes) -> ProxyHeader:

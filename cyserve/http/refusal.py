@@ -104,5 +104,5 @@ def _log_access(connection: "Connection", req: Any, exc: BaseException) -> None:
         resp.headers_sent = True
         environ = req.head.fill_environ(connection.template)
         context.access(resp, req, environ, timedelta())
-    except Exception:  # a logger of the user's must not end the worker
-        context.log.exception("Exception while logging access")
+    except Exception:  # a logger of the user's that counts on the hook pre_request, perhaps
+        context.log.debug("Exception while logging access", exc_info=True)

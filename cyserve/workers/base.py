@@ -172,6 +172,8 @@ class Worker:
 
         Called by the reloader's thread.
         """
+        if not self.alive:
+            return  # it is going already
         self.log.info("Worker reloading: %s modified", filename)
         if filename in self.inherited and filename != self.app.config_path:
             self.log.warning(
@@ -233,6 +235,8 @@ class Worker:
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """TERM: finish what is running, then leave."""
         self.alive = False
+        if sig == signal.SIGQUIT:  # from uvicorn's worker, whose loop looks out for TERM alone
+            signal.raise_signal(signal.SIGTERM)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """INT, QUIT: leave now, in the middle of whatever runs."""

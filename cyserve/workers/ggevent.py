@@ -23,6 +23,7 @@ try:
 except ImportError as exc:
     raise RuntimeError(f"gevent worker requires gevent 24.10.1 or higher: {exc}") from None
 
+from cyserve import process
 from cyserve.http.connection import READ, Connection
 from cyserve.http.transport import accept
 from cyserve.scoreboard import DRAINING
@@ -74,7 +75,8 @@ class GeventWorker(AsyncWorker):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", monkey.MonkeyPatchWarning)
-            monkey.patch_all()
+            with process.thawed_memory():  # gevent asks the collector who holds what it replaces
+                monkey.patch_all()
         for warning in caught:
             self.log.warning(
                 "What was imported before the worker started (preload_app, the config file) keeps "

@@ -54,8 +54,18 @@ class PyWSGIHandler(pywsgi.WSGIHandler):
             status = status.decode("latin-1")
         response = GeventResponse(status, self.response_headers, self.response_length)
         fields = self.headers.items() if hasattr(self, "headers") else []
-        environ = getattr(self, "environ", {})
+        environ = getattr(self, "environ", None) or self._refused_environ()
         self.server.log.access(response, fields, environ, timedelta(seconds=seconds))
+
+    def _refused_environ(self) -> dict[str, Any]:
+        """As much of an environ as there is of a request that could not be read."""
+        peer = self.client_address
+        return {
+            "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else "",
+            "REQUEST_METHOD": "-",
+            "RAW_URI": "-",
+            "SERVER_PROTOCOL": "-",
+        }
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()

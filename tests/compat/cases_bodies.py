@@ -85,6 +85,27 @@ IN_CHUNKS = [
     chunked("trailers-too-long", b"0\r\n" + b"X-A: b\r\n" * 200 + b"\r\n"),
     chunked("bad-unread", b"zz\r\nhello\r\n0\r\n\r\n", "/ok", differs={"body-gathered": ALL}),
     chunked(
+        "size-many-zeros",
+        b"0" * 9000 + b"5\r\nhello\r\n0\r\n\r\n",
+        differs={"chunk-size-limits": ALL},
+    ),
+    chunked(
+        "size-huge",
+        b"f" * 17 + b"\r\nhello\r\n0\r\n\r\n",
+        half_close=True,
+        differs={"chunk-size-limits": ALL},
+    ),
+    chunked("extension-long", b"5;a=" + b"b" * 5000 + b"\r\nhello\r\n0\r\n\r\n"),
+    chunked("extension-quoted-crlf", b'5;a="b\r\n"\r\nhello\r\n0\r\n\r\n'),
+    chunked("extension-two-equals", b"5;a=b=c\r\nhello\r\n0\r\n\r\n"),
+    chunked("extension-no-name", b"5;=b\r\nhello\r\n0\r\n\r\n"),
+    chunked("no-data", b"", answers=0, half_close=True, differs={"body-cut-short": ALL}),
+    chunked("trailer-te", b"0\r\nTE: trailers\r\n\r\n"),
+    chunked("trailer-authorization", b"0\r\nAuthorization: x\r\n\r\n"),
+    chunked("trailer-folded", b"0\r\nX-A: b\r\n c\r\n\r\n"),
+    chunked("trailer-control", b"0\r\nX-A: b\x01\r\n\r\n"),
+    chunked("trailer-empty-name", b"0\r\n: b\r\n\r\n"),
+    chunked(
         "cut-short", b"5\r\nhel", "/record-read", half_close=True, differs={"body-cut-short": ALL}
     ),
     chunked(

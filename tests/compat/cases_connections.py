@@ -65,6 +65,32 @@ LIVES = [
         differs={"access-after-close": ALL},
     ),
     Case("connect-then-closed", (request("/ok", method="CONNECT") + request(),), answers=2),
+    Case("bad-after-keep", (request(), b"nonsense\r\n\r\n"), differs={"refused-logged": KEEPING}),
+    Case("empty-line-between", (request() + b"\r\n" + request("/ok?2"),), answers=2),
+    Case(
+        "two-empty-lines-between",
+        (request() + b"\r\n\r\n" + request("/ok?2"),),
+        answers=2,
+        differs={"refused-logged": KEEPING},
+    ),
+    Case("half-closed-between", (request(), request("/ok?2")), half_close=True),
+    Case("pipelined-post", (2 * request("/echo", method="POST", body=b"hello"),), answers=2),
+    Case("pipelined-errors", (request("/nowhere") + request("/no-items"),), answers=2),
+    Case("post-unread-keeps", (request("/ok", method="POST", body=b"x" * 60000), request())),
+    Case(
+        "1.0-pipelined",
+        (2 * request("/ok", "Connection: keep-alive", version="HTTP/1.0"),),
+        answers=2,
+    ),
+    Case(
+        "1.0-chunked-answer", (request("/by-write", "Connection: keep-alive", version="HTTP/1.0"),)
+    ),
+    Case("204-keeps", (request("/say?%7B%22status%22%3A%22204%20No%22%7D"), request())),
+    Case("proxy-connection", (request("/ok", "Proxy-Connection: close"),)),
+    Case(
+        "keep-alive-upper",
+        (request("/ok", "Connection: Keep-Alive", version="HTTP/1.0"), request()),
+    ),
     Case("upgrade-not-taken", (request("/ok", "Connection: Upgrade", "Upgrade: websocket"),)),
     Case(
         "upgrade-websocket",
@@ -285,6 +311,33 @@ PROXIES = [
         b"PROXY TCP4 192.0.2.7 198.51.100.2 a 80\r\n",
         differs={"refused-logged": ALL},
     ),
+    proxied(
+        "v1-port-and-address",
+        b"PROXY TCP4 192.0.2.777 198.51.100.2 1111 a\r\n",
+        differs={"refused-logged": ALL},
+    ),
+    proxied(
+        "v1-port-with-zero",
+        b"PROXY TCP4 192.0.2.7 198.51.100.2 1111 080\r\n",
+        differs={"proxy-v1-ports": ALL},
+    ),
+    proxied(
+        "v1-port-plus",
+        b"PROXY TCP4 192.0.2.7 198.51.100.2 1111 +80\r\n",
+        differs={"proxy-v1-ports": ALL},
+    ),
+    proxied("v1-port-0", b"PROXY TCP4 192.0.2.7 198.51.100.2 0 0\r\n"),
+    proxied(
+        "v1-lower",
+        b"PROXY tcp4 192.0.2.7 198.51.100.2 1111 80\r\n",
+        differs={"refused-logged": ALL},
+    ),
+    proxied(
+        "v1-short-address",
+        b"PROXY TCP4 127.1 198.51.100.2 1111 80\r\n",
+        differs={"refused-logged": ALL},
+    ),
+    proxied("v1-mapped", b"PROXY TCP6 ::ffff:192.0.2.7 2001:DB8::8 1111 80\r\n"),
     proxied(
         "v1-two-spaces",
         b"PROXY  TCP4 192.0.2.7 198.51.100.2 1111 80\r\n",

@@ -20,7 +20,11 @@ def refused(name: str, raw: bytes, config: str = "plain", **more: object) -> Cas
 
 
 LINES = [
-    refused("nonsense", b"nonsense\r\n\r\n"),
+    refused(
+        "nonsense",
+        b"nonsense\r\n\r\n",
+        differs={"refused-logged": ALL, "pywsgi-refused": ("gevent_pywsgi",)},
+    ),
     refused("http-0.9", b"GET /ok\r\n\r\n"),
     refused("two-spaces", b"GET  /ok HTTP/1.1\r\n\r\n"),
     refused("tabs", b"GET\t/ok\tHTTP/1.1\r\n\r\n"),
@@ -231,4 +235,48 @@ FRAMING += [
     ),
 ]
 
-CASES = [*LINES, *FIELDS, *FRAMING]
+
+def chunked_trailer(size: int) -> bytes:
+    """A body in chunks with one long field behind it."""
+    trailer = b"0\r\nX-A: " + b"a" * size + b"\r\n\r\n"
+    return framed("x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n" + trailer)
+
+
+FAULTS = [
+    refused("expectation-1.0", request("/ok", "Expect: a-cake", version="HTTP/1.0")),
+    Case(
+        "two-faults", (request("/ok", "Expect: a-cake", "nonsense"),), differs={"first-fault": ALL}
+    ),
+    Case(
+        "long-field-unfinished",
+        (b"GET /ok HTTP/1.1\r\nX-A: " + b"a" * 100 + b"\r\n",),
+        "small",
+        half_close=True,
+        differs={"limits-early": ALL},
+    ),
+    Case(
+        "short-for-a-proxy",
+        (b"T/ok\r\n\r\n",),
+        "proxied",
+        half_close=True,
+        differs={"proxy-short": ALL},
+    ),
+]
+
+UNLIMITED = [
+    Case("unlimited-line", (request("/ok?" + "a" * 20000),), "unlimited"),
+    Case(
+        "unlimited-field",
+        (request("/ok", "X-A: " + "a" * 20000),),
+        "unlimited",
+        differs={"field-size-0": ALL},
+    ),
+    Case("unlimited-fields", (request("/ok", *(f"X-{n}: {n}" for n in range(900))),), "unlimited"),
+    refused("unlimited-fields", request("/ok", *(f"X-{n}: {n}" for n in range(1001))), "unlimited"),
+    Case(
+        "unlimited-trailer", (chunked_trailer(20000),), "unlimited", differs={"field-size-0": ALL}
+    ),
+    Case("forwarder-any", (request("/dump", "X_ANY: 1", "X_FORWARDED_PROTO: 2"),), "unlimited"),
+]
+
+CASES = [*LINES, *FIELDS, *FRAMING, *FAULTS, *UNLIMITED]

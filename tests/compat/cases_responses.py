@@ -148,6 +148,21 @@ LENGTHS = [
         more={"half_close": True, "answers": 0},
     ),
     answer(
+        "shorter-then-another",
+        items=["hel"],
+        fields=LENGTH_5,
+        more={"answers": 0},
+        differs={"short-answer": KEEPING},
+    ),
+    answer(
+        "shorter-iterable-then-another",
+        kind="iterable",
+        items=["hel"],
+        fields=LENGTH_5,
+        more={"answers": 0},
+        differs={"short-answer": KEEPING},
+    ),
+    answer(
         "no-items-with-length", items=[], fields=LENGTH_5, more={"half_close": True, "answers": 0}
     ),
 ]

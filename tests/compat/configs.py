@@ -43,6 +43,15 @@ CONFIGS = {
             "--header-map=refuse",
         )
     ),
+    "unlimited": Config(
+        (
+            "--limit-request-line=0",
+            "--limit-request-fields=1000",
+            "--limit-request-field_size=0",
+            "--header-map=refuse",
+            "--forwarder-headers=*",
+        )
+    ),
     "proxied": Config(
         ("--proxy-protocol=auto", "--forwarded-allow-ips=*", "--proxy-allow-from=*"),
         "forwarder_headers = 'SCRIPT_NAME,PATH_INFO,REMOTE_USER'\n",

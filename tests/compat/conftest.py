@@ -76,7 +76,8 @@ def live(start_server: StartServer, oracle: Program) -> Callable[..., tuple[Stor
 
     def live(life: Callable[[Life], None], *args: Any, **options: Any) -> tuple[Story, Story]:
         def one(program: Program) -> Story:
-            told = Life(start_server(*args, program=program, **options))
+            # Less than any machine's net.core.somaxconn, of which cyserve would warn.
+            told = Life(start_server(*args, "--backlog=100", program=program, **options))
             life(told)
             return told.story()
 
@@ -90,7 +91,7 @@ def live(start_server: StartServer, oracle: Program) -> Callable[..., tuple[Stor
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The cases of the module's kind of worker."""
     if "conversations" in metafunc.fixturenames:
-        cases = [case for case in responses.CASES if metafunc.module.KIND in case.kinds]
+        cases = responses.cases_of(metafunc.module.KIND)
         metafunc.parametrize("case", cases, ids=[case.name for case in cases])
 
 

@@ -58,10 +58,10 @@ class _Closed(Exception):
     """The server has said its last word."""
 
 
-def converse(server: Server, case: Case, prefix: str = "") -> Outcome:
+def converse(server: Server, case: Case, prefix: str = "", logged: bool = True) -> Outcome:
     """Carries the case out.
 
-    prefix: of the paths that this server serves (SCRIPT_NAME).
+    prefix: of the paths that this server serves (SCRIPT_NAME); logged: whether it logs accesses.
     """
     since = server.log_mark()
     with Client(server.addresses[case.listener]) as client:
@@ -73,20 +73,15 @@ def converse(server: Server, case: Case, prefix: str = "") -> Outcome:
                     received.read_answer(case, number - 1)
                 _send(client, piece)
             if case.half_close:
-                client.finish_sending()
+                with contextlib.suppress(OSError):  # it has closed already
+                    client.finish_sending()
             for number in range(case.answers):
                 received.read_answer(case, len(case.pieces) - 1 + number)
             if not case.half_close:
                 _send(client, end)
         received.read_rest()
         names = _names(server, client)
-    mark = f"{prefix}/mark/{next(_numbers)}"
-    with Client(server.addresses[0]) as client:
-        client.send(END.replace(b"/end", mark.encode()))
-        client.read_to_eof()
-    server.wait_log(rf"{mark} HTTP", since=since)
-    text = server.log_text(since)
-    log = _log_lines(text, mark)
+    log = _lines_since(server, since, prefix) if logged else []
     answer = re.sub(rb"(\r\nDate: )[A-Z][a-z]{2}, [^\r]* GMT\r\n", rb"\1<date>\r\n", received.data)
     if b'"RAW_URI"' in answer:  # an environ: its length depends on the names
         answer = re.sub(rb"(\r\nContent-Length: )\d+", rb"\1<length>", answer)
@@ -97,11 +92,22 @@ def converse(server: Server, case: Case, prefix: str = "") -> Outcome:
     return Outcome(answer, tuple(log))
 
 
+def _lines_since(server: Server, since: int, prefix: str) -> list[str]:
+    """What has been logged; a last access shows that all of it has."""
+    mark = f"{prefix}/mark/{next(_numbers)}"
+    with Client(server.addresses[0]) as client:
+        client.send(END.replace(b"/end", mark.encode()))
+        client.read_to_eof()
+    server.wait_log(rf"{mark} HTTP", since=since)
+    return _log_lines(server.log_text(since), mark)
+
+
 def _names(server: Server, client: Client) -> dict[str, str]:
     """What is called otherwise on each run -> what to call it."""
     found = {str(server.directory): "<directory>", f"'{server.addresses[0][1]}'": "'<server port>'"}
     if isinstance(client.address, tuple):
-        found[f"'{client.sock.getsockname()[1]}'"] = "'<client port>'"
+        port = client.sock.getsockname()[1]
+        found |= {f"'{port}'": "'<client port>'", f", {port})": ", <client port>)"}
     return found
 
 
@@ -181,6 +187,8 @@ def _log_lines(text: str, mark: str) -> list[str]:
         line = re.sub(r"^\[[^\]]* [+-]\d{4}\] \[\d+\]", "[time] [pid]", line)
         line = re.sub(r" \[../.../....:[^\]]*\] ", " [time] ", line)
         line = re.sub(r"^(gunicorn|cyserve)(\.\w+)*\.(?=[A-Z]\w*: )", "", line)  # an exception's
+        line = re.sub(r"^\d{4}-\d\d-\d\dT\S+Z ", "<time> ", line)  # gevent's
+        line = re.sub(r"<gevent\S*socket [^>]*>", "<socket>", line)
         if "/end HTTP/1.1" not in line:
             lines.append(line)
     return lines

@@ -84,6 +84,18 @@ def refused(talk: Talk, message: str) -> Outcome:
     return Outcome(page("400 Bad Request", message), log)
 
 
+def served(talk: Talk, body: bytes) -> Outcome:
+    """The application has answered, and the connection goes on where it can."""
+    kept = talk.kind != "sync"
+    head = (
+        b"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: <date>\r\nConnection: %s\r\n"
+        b"Content-Length: %d\r\n\r\n"
+    )
+    answer = head % (b"keep-alive" if kept else b"close", len(body)) + body
+    end = head % (b"close", 5) + b"<end>"
+    return Outcome(answer + (end if kept else b""), (access(talk, 200, len(body)),))
+
+
 def own(talk: Talk, answer: str, *lines: str) -> Outcome:
     """cyserve's outcome, held against a pattern for the whole answer and one for each line."""
     seen = talk.cyserve
@@ -109,6 +121,14 @@ def refused_logged(outcome: Outcome, talk: Talk) -> Outcome:
     return replace(outcome, log=(*outcome.log, talk.cyserve.log[-1]))
 
 
+@change("pywsgi-refused")
+def pywsgi_refused(outcome: Outcome, talk: Talk) -> Outcome:
+    """An access line in the place of a traceback."""
+    words, error, *_ = outcome.log
+    assert error == "AttributeError: 'NoneType' object has no attribute 'get'"
+    return replace(outcome, log=(words, '127.0.0.1 - - [time] "-" 400 0 "-" "-"'))
+
+
 @change("line-feed-words")
 def line_feed_words(outcome: Outcome, talk: Talk) -> Outcome:
     if b"hello" in talk.case.pieces[0]:
@@ -116,17 +136,46 @@ def line_feed_words(outcome: Outcome, talk: Talk) -> Outcome:
     return refused(talk, "Invalid HTTP Header: 'bare LF as line terminator'")
 
 
+@change("first-fault")
+def first_fault(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome.answer.startswith(b"HTTP/1.1 417 ")
+    return refused(talk, "Invalid HTTP Header: 'nonsense'")
+
+
+@change("limits-early")
+def limits_early(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome == Outcome(b"", ())
+    words = "limit request headers fields size"
+    answer = page("431 Request Header Fields Too Large", f"Error parsing headers: '{words}'")
+    return Outcome(answer, (WARNING.format("127.0.0.1", words), access(talk, 431)))
+
+
+@change("proxy-short")
+def proxy_short(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome == Outcome(b"", ())
+    words = "Invalid HTTP request line: 'T/ok'"
+    log = (WARNING.format("127.0.0.1", words), '127.0.0.1 - - [time] "-" 400 0 "-" "-"')
+    return Outcome(page("400 Bad Request", f"Invalid Request Line '{words}'"), log)
+
+
 @change("content-length-digits")
 def content_length_digits(outcome: Outcome, talk: Talk) -> Outcome:
     if b": 000" not in talk.case.pieces[0]:
         return refused(talk, "Invalid HTTP Header: 'CONTENT-LENGTH'")
-    kept = talk.kind != "sync"
-    answer = (
-        b"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: <date>\r\nConnection: %s\r\n"
-        b"Content-Length: 5\r\n\r\n" % (b"keep-alive" if kept else b"close")
-    )
-    end = answer.replace(b"keep-alive", b"close") + b"<end>"
-    return Outcome(answer + b"hello" + (end if kept else b""), (access(talk, 200, 5),))
+    return served(talk, b"hello")
+
+
+@change("field-size-0")
+def field_size_0(outcome: Outcome, talk: Talk) -> Outcome:
+    assert outcome.answer.startswith(b"HTTP/1.1 431 ")
+    return served(talk, b"ok" if b"/ok" in talk.case.pieces[0] else b"hello")
+
+
+@change("chunk-size-limits")
+def chunk_size_limits(outcome: Outcome, talk: Talk) -> Outcome:
+    if b"fffff" in talk.case.pieces[0]:
+        return refused(talk, f"Invalid chunk size: {b'f' * 17!r}")
+    return refused(talk, "Invalid chunk size: b'line over 8190 bytes with no terminator'")
 
 
 @change("body-cut-short")
@@ -202,6 +251,15 @@ def proxy_v1_unknown(outcome: Outcome, talk: Talk) -> Outcome:
     return _own_address(talk, "UNKNOWN")
 
 
+@change("proxy-v1-ports")
+def proxy_v1_ports(outcome: Outcome, talk: Talk) -> Outcome:
+    assert b'"PROXY_PORT": "\'80\'"' in outcome.answer
+    line = talk.case.pieces[0].split(b"\r\n")[0].decode()
+    words = f"Invalid PROXY line: 'invalid port {line}'"
+    log = (WARNING.format("127.0.0.1", words), '127.0.0.1 - - [time] "-" 400 0 "-" "-"')
+    return Outcome(page("400 Bad Request", f"'{words}'"), log)
+
+
 @change("proxy-v2-local")
 def proxy_v2_local(outcome: Outcome, talk: Talk) -> Outcome:
     return _own_address(talk, "LOCAL" if talk.case.name == "proxy-v2-local" else "UNSPEC")
@@ -272,6 +330,13 @@ def app_error_words(outcome: Outcome, talk: Talk) -> Outcome:
     assert re.match("(Value|Type)Error: ", old)
     assert re.match("(Value|Type)Error: .*Content-Length|TypeError: .* is not a pair", new)
     return replace(outcome, log=(before, new, after))
+
+
+@change("short-answer")
+def short_answer(outcome: Outcome, talk: Talk) -> Outcome:
+    """Nothing follows the body that is too short."""
+    end = outcome.answer.index(b"HTTP/1.1 200 OK", 1)
+    return replace(outcome, answer=outcome.answer[:end])
 
 
 @change("bad-content-length")

@@ -29,7 +29,32 @@ KINDS = {
     "sync": ("-k", "sync"),
     "gthread": ("-k", "gthread", "--threads", "1"),
     "gevent": ("-k", "gevent"),
+    "tornado": ("-k", "tornado"),
+    "gevent_pywsgi": ("-k", "gevent_pywsgi"),
 }
+
+#: What the guests, which bring servers of their own, are tried with.
+GUESTS = ("tornado", "gevent_pywsgi")
+GUEST_CASES = """
+    not-found version-1.0 absolute-form options-star odd-method percent two-slashes
+    no-host latin-value refused-nonsense refused-no-colon refused-bare-line-feed
+    refused-length-and-coding echo echo-unix get-with-body echo-1.0 readline large unread
+    chunked-echo chunked-no-bytes chunked-trailers chunked-size-plus
+    expect-then-body expect-without-body
+    say-list say-list-with-length say-iterable say-no-items say-1.0 say-write say-head
+    say-head-with-length say-204 say-304 say-status-own-phrase answer-large
+    say-field-order say-field-server-and-date say-field-connection-close say-field-cookies
+    say-field-crlf say-error say-error-1.0 say-late-error-first say-twice say-exc-info
+    say-longer no-start-response logged-errors say-memory-chunked say-file-with-length
+    keeps keeps-unix asked-to-close asked-to-keep 1.0-keeps pipelined
+    environ-get environ-unix environ-query environ-escapes environ-post environ-repeated
+    environ-cookies environ-underscores environ-scheme environ-proxy-field environ-latin
+""".split()
+#: tornado leaves the client without an answer when the application fails before its first byte.
+UNANSWERED = """
+    say-field-crlf say-error say-error-1.0 say-late-error-first no-start-response
+    say-file-with-length say-memory-chunked
+""".split()
 
 
 def in_their_words(outcome: Outcome) -> Outcome:
@@ -38,6 +63,14 @@ def in_their_words(outcome: Outcome) -> Outcome:
     answer = outcome.answer.replace(b"\r\nServer: cyserve\r\n", b"\r\nServer: gunicorn\r\n")
     answer = answer.replace(SERVER_SOFTWARE.encode(), b"gunicorn/27.0.1")
     return replace(outcome, answer=answer)
+
+
+def cases_of(kind: str) -> list[Case]:
+    """The cases for one kind of worker."""
+    if kind in GUESTS:
+        names = set(GUEST_CASES).difference(UNANSWERED if kind == "tornado" else ())
+        return [case for case in CASES if case.name in names]
+    return [case for case in CASES if kind in case.kinds]
 
 
 class Conversations:
@@ -69,12 +102,16 @@ class Conversations:
     def gunicorn(self, case: Case, oracle: programs.Program) -> Outcome:
         if case.name not in self.gunicorns:
             server = self.server(case.config, None, oracle)
-            self.gunicorns[case.name] = converse(server, case, CONFIGS[case.config].prefix)
+            self.gunicorns[case.name] = self.converse(server, case)
         return self.gunicorns[case.name]
 
     def cyserve(self, case: Case, kernel: str | None) -> Outcome:
         server = self.server(case.config, kernel, programs.under_test())
-        return converse(server, case, CONFIGS[case.config].prefix)
+        return self.converse(server, case)
+
+    def converse(self, server: Server, case: Case) -> Outcome:
+        logged = self.kind != "tornado"  # which logs accesses in no program
+        return converse(server, case, CONFIGS[case.config].prefix, logged)
 
 
 def test_the_same_answer(case, kernel, conversations, oracle):

@@ -249,6 +249,7 @@ def test_bad_arguments_in_the_environment(case: Case, both: Both) -> None:
     Case("shop", ("WEB_CONCURRENCY", "workers = 'abc'"), env={"WEB_CONCURRENCY": "abc"}),
     Case("shop", ("WEB_CONCURRENCY", "-1"), env={"WEB_CONCURRENCY": "-1"}),
     Case("shop", ("FORWARDED_ALLOW_IPS", "'x'"), env={"FORWARDED_ALLOW_IPS": "x"}),
+    Case("--paste no.ini", ("no.ini",)),
 )
 def test_bad_values(case: Case, both: Both) -> None:
     gunicorn, cyserve = both(case)
@@ -375,7 +376,11 @@ def test_a_check_loads_as_a_worker_does(case: Case, both: Both) -> None:
 
 
 def serve(line: str, *words: str) -> Case:
-    """A command line that serves, on some port, until something goes wrong."""
+    """A command line that serves, on some port, until something goes wrong.
+
+    The backlog is less than any machine's net.core.somaxconn, of which cyserve would warn.
+    """
+    line = f"--backlog 100 {line}"
     return Case(line if "-b " in line else f"-b 127.0.0.1:0 {line}", words, check=False)
 
 

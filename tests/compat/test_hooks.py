@@ -28,7 +28,8 @@ def hooked(live: Live) -> Callable[..., tuple[Story, Story]]:
     def start(life: Callable[[Life], None], *args: str, **options: object) -> tuple[Story, Story]:
         config = CONFIG + str(options.pop("config", ""))
         files = {"life.py": APP}
-        return live(life, "life", *args, config=config, errorlog="err.log", files=files, **options)
+        app = options.pop("app", "life")
+        return live(life, app, *args, config=config, errorlog="err.log", files=files, **options)
 
     return start
 
@@ -143,7 +144,7 @@ def test_hooks_of_a_start_that_fails(hooked: Live) -> None:
     def life(one: Life) -> None:
         one.server.wait_exit()
 
-    compare(*hooked(life, "--pythonpath", "no", "no_such_module", wait=False))
+    compare(*hooked(life, app="no_such_module", wait=False))
 
 
 def test_hooks_of_an_upgrade(hooked: Live) -> None:

@@ -34,6 +34,15 @@ def application(environ, start_response):
     return [b"ok"]
 """
 
+SLOW = """
+import os, time
+with open("asked", "w") as file:
+    file.write("x")
+while not os.path.exists("go"):
+    time.sleep(0.01)
+from life import application
+"""
+
 FILES = {"life.py": APP}
 RUNNING = " Running: 'GET {} HTTP/1.1' for N s."
 
@@ -118,8 +127,24 @@ def test_signals_that_change_the_number_of_workers(live: Live) -> None:
 
 @pytest.mark.parametrize("number", [SIGINT, SIGQUIT])
 def test_quick_stop(live: Live, number: int) -> None:
-    gunicorn, cyserve = live(lambda one: one.end(number), "life", workers=2, files=FILES)
+    binds = ["tcp://127.0.0.1:0", "LOCALHOST:0", "unix:life.sock"]
+    gunicorn, cyserve = live(
+        lambda one: one.end(number), "life", workers=2, bind=binds, files=FILES
+    )
+    assert ":PORT,http://127.0.0.1:PORT,unix:life.sock (PID)" in cyserve.masters[0][1]
     compare(gunicorn, cyserve)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_stop_while_the_application_loads(live: Live, number: int) -> None:
+    def life(one: Life) -> None:
+        wait_for(lambda: one.text("asked"), "the application to load")
+        one.server.signal(number)
+        one.server.wait_log("Handling signal")
+        (one.server.directory / "go").touch()
+        one.server.wait_exit()
+
+    compare(*live(life, "slow", files={"slow.py": SLOW, **FILES}, wait=False))
 
 
 def test_int_while_term_waits(live: Live) -> None:
@@ -171,6 +196,26 @@ def test_hup_with_other_settings(live: Live) -> None:
 
     both = live(life, None, workers=None, bind=None, config=config, files=FILES)
     compare(*both, differs={"process-title": renamed, "reload-overlap": reloaded(2)})
+
+
+def test_relative_paths_with_chdir(live: Live) -> None:
+    def life(one: Life) -> None:
+        def note_files() -> None:
+            files = one.server.directory.rglob("*.*")
+            names = (str(path.relative_to(one.server.directory)) for path in files)
+            one.note(sorted(name for name in names if "__pycache__" not in name))
+
+        one.server.request("/")
+        note_files()
+        one.hup()
+        one.end()
+        note_files()
+
+    config = "chdir = 'lib'\npidfile = 'm.pid'\naccesslog = 'access.log'\n"
+    binds = ["127.0.0.1:0", "unix:u.sock"]
+    both = live(life, "life", bind=binds, config=config, files={"lib/life.py": APP})
+    assert "lib/access.log" in both[1].notes[0]
+    compare(*both, differs={"reload-overlap": reloaded(1)})
 
 
 def test_hup_with_a_bad_config_file(live: Live) -> None:

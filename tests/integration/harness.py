@@ -74,6 +74,13 @@ def wait_for(condition: Callable[[], T], what: str, timeout: float = TIMEOUT) ->
     return value
 
 
+def put(path: Path, text: str) -> None:
+    """Writes a file in one step, as editors do: nobody sees it half written."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
+
+
 def open_sockets(pid: int) -> int:
     """How many sockets a process has, listeners and pairs included."""
     count = 0
@@ -170,9 +177,8 @@ class Server:
         All gunicorns of a user would share one control socket, so that is off unless asked for.
         """
         first = "control_socket_disable = True\n" if self.program.is_oracle else ""
-        self.config_path.write_text(
-            first + text + "\n" + _READY_HOOK.format(path=str(self._ready_path))
-        )
+        hook = _READY_HOOK.format(path=str(self._ready_path))
+        put(self.config_path, f"{first}{text}\n{hook}")
 
     def start(self) -> Server:
         """Starts the process and returns at once."""

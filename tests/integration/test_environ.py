@@ -257,6 +257,17 @@ def test_a_path_outside_script_name_is_an_error(mounted_server, target):
     assert environ_of(mounted_server.address, "/app/x")["PATH_INFO"] == "/x"
 
 
+def test_a_path_outside_script_name_is_logged_as_such(start_server, kernel):
+    args = ["--access-logfile=-", "--access-logformat=%(h)s|%(r)s|%(s)s"]
+    server = start_server("plain:app", *args, kernel=kernel, env={"SCRIPT_NAME": "/app"})
+    mark = server.log_mark()
+    assert server.request("/other").status == 500
+    server.wait_log(r"^127\.0\.0\.1\|GET /other HTTP/1\.1\|500$", since=mark)
+    words = "Request path '/other' does not start with SCRIPT_NAME '/app'"
+    assert f"Invalid request from ip=127.0.0.1: Configuration problem: {words}" in server.log_text()
+    assert "Traceback" not in server.log_text(mark)
+
+
 def test_script_name_header_wins_over_the_environment(mounted_server):
     environ = environ_of(mounted_server.address, "/other/x", [("SCRIPT_NAME", "/other")])
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/other", "/x")

@@ -12,14 +12,7 @@ from tls_helpers import client_context, make_files
 
 from cyserve import SERVER_SOFTWARE
 
-# gevent-websocket's worker derives from gunicorn's; inside our process it finds ours.
-CONFIG = """
-import sys
-import cyserve.workers.ggevent
-for name in ("", ".workers", ".workers.ggevent"):
-    sys.modules["gunicorn" + name] = sys.modules["cyserve" + name]
-worker_class = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
-"""
+CONFIG = "worker_class = 'geventwebsocket.gunicorn.workers.GeventWebSocketWorker'"
 
 ECHO = """
 def app(environ, start_response):

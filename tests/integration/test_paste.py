@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from harness import TIMEOUT, differs, free_port, server_environment
+from harness import TIMEOUT, differs, free_port, put, server_environment
 from http_client import request
 
 APP = """
@@ -101,7 +101,7 @@ def test_the_file_is_watched_by_the_reloader(start_pasted):
     server = start_pasted("--paste", "site.ini", "--reload")
     for text, status in [("[app:main]\nuse = egg:no-such", 500), (INI.format(server=""), 200)]:
         old = server.worker_pids()
-        (server.directory / "site.ini").write_text(text)
+        put(server.directory / "site.ini", text)
         server.wait_workers(1, but_not=old)
         assert request(server.address).status == status
 

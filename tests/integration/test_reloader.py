@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from harness import differs, wait_for
+from harness import differs, put, wait_for
 from http_client import request
 
 ENGINES = ("poll", "inotify")
@@ -26,10 +26,7 @@ HOOK = "def worker_int(worker): worker.log.info('hook worker_int %s', worker.pid
 
 
 def save(server, answer="new", before="", name="changing.py"):
-    """Saves as editors do it: a new file takes the place of the old one."""
-    path = server.directory / name
-    path.with_suffix(".tmp").write_text(APP.format(answer=answer, before=before))
-    path.with_suffix(".tmp").replace(path)
+    put(server.directory / name, APP.format(answer=answer, before=before))
 
 
 def replaced(server, change, *args, **options):
@@ -127,7 +124,7 @@ def test_a_broken_application_shows_why_until_it_is_repaired(start_reloading):
         ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("def load(): raise ValueError('caf\\xe9')\nload()\n", "ValueError: caf\xe9"),
     ]:
-        page = replaced(server, (server.directory / "changing.py").write_text, text)
+        page = replaced(server, put, server.directory / "changing.py", text)
         assert shown in page.body.decode()
         assert (page.status, page.header("Content-Type")) == (500, "text/plain; charset=utf-8")
         assert f'File "{server.directory}/changing.py", line 1' in page.text
@@ -135,9 +132,9 @@ def test_a_broken_application_shows_why_until_it_is_repaired(start_reloading):
         assert save_and_ask(server, answer="good") == "good"
 
     # the broken file may be another one than the one that was saved
-    (server.directory / "helper.py").write_text("def broken(:\n")
+    put(server.directory / "helper.py", "def broken(:\n")
     assert "SyntaxError" in save_and_ask(server, before="import helper")
-    page = replaced(server, (server.directory / "helper.py").write_text, "VALUE = 2\n")
+    page = replaced(server, put, server.directory / "helper.py", "VALUE = 2\n")
     assert page.text == "new"
 
 
@@ -158,7 +155,7 @@ def test_the_name_of_no_application_ends_the_start(start_reloading, app, code):
 @differs("reloader-broken")
 def test_a_name_that_is_gone_keeps_the_old_workers(start_reloading):
     server = start_reloading()
-    (server.directory / "changing.py").write_text("other = 1\n")
+    put(server.directory / "changing.py", "other = 1\n")
     server.wait_log("Reload failed, the old workers stay: a new worker did not boot")
     assert request(server.address).text == "old"
     assert save_and_ask(server) == "new"
@@ -214,11 +211,11 @@ def test_code_that_is_imported_late_is_watched_at_once(start_server, engine):
     files = {"lazy.py": LATE, "late.py": "ANSWER = b'late 1'"}
     server = start_server("lazy:app", "--reload", "--reload-engine", engine, files=files)
     assert request(server.address).text == "late 1"
-    write = (server.directory / "late.py").write_text
+    late = server.directory / "late.py"
     answers = [
-        replaced(server, write, "ANSWER = b'late 2'").text,  # the same size and second
-        replaced(server, write, "def broken(:").text,
-        replaced(server, write, "ANSWER = b'late 3'").text,  # it was no module any more
+        replaced(server, put, late, "ANSWER = b'late 2'").text,  # the same size and second
+        replaced(server, put, late, "def broken(:").text,
+        replaced(server, put, late, "ANSWER = b'late 3'").text,  # it was no module any more
     ]
     assert answers == ["late 2", "broken", "late 3"]
 
@@ -232,8 +229,8 @@ def test_extra_files_and_patterns(start_reloading, engine):
     )  # fmt: skip
     for name in ("deploy.yml", "texts/a.txt", "texts/deep/b.txt", "texts/deep/new.txt"):
         mark = server.log_mark()
-        (server.directory / "texts/c.md").write_text(name)  # not asked for
-        replaced(server, (server.directory / name).write_text, "more")
+        put(server.directory / "texts/c.md", name)  # not asked for
+        replaced(server, put, server.directory / name, "more")
         reports = server.wait_log(r"Worker reloading: (\S+) modified", since=mark)
         assert reports == [str(server.directory / name)]
 
@@ -256,7 +253,7 @@ def test_the_config_file_is_read_again(start_reloading):
 
 def test_what_the_config_file_imports_cannot_be_replaced(start_reloading):
     server = start_reloading(files={"common.py": "VALUE = 1\n"}, config="import common")
-    (server.directory / "common.py").write_text("VALUE = 22\n")
+    put(server.directory / "common.py", "VALUE = 22\n")
     server.wait_log(r"\[WARNING\] \S+/common\.py was imported by the master")
     server.wait_log(r"Reloaded: 1 new workers are ready\.")
 
@@ -274,6 +271,27 @@ def test_hup_works_as_ever(start_reloading):
     (new,) = server.worker_pids()
     assert save_and_ask(server) == "new"
     assert server.wait_log(r"hook worker_int (\d+)") == [str(new)]
+
+
+ENGINE = """
+import time
+from gunicorn.reloader import ReloaderBase, reloader_engines
+class Watchman(ReloaderBase):
+    def run(self):
+        while True:
+            time.sleep(0.01)
+            self.report()
+reloader_engines["watchman"] = Watchman
+reload_engine = "watchman"
+def post_worker_init(worker):
+    worker.log.info("watched by a %s", type(worker.reloader).__name__)
+"""
+
+
+def test_an_engine_of_ones_own(start_reloading):
+    server = start_reloading(config=ENGINE)
+    server.wait_log("watched by a Watchman")
+    assert save_and_ask(server) == "new"
 
 
 def test_without_the_package_inotify(start_reloading):

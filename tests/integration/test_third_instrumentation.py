@@ -8,7 +8,7 @@ import json
 from signal import SIGINT
 
 import pytest
-from harness import wait_for
+from harness import differs, wait_for
 
 CONFIG = """
 from opentelemetry.instrumentation.gunicorn import GunicornInstrumentor
@@ -109,4 +109,17 @@ def test_a_worker_class_that_counts_what_fails(start_server, kind):
         "error GET /fail RuntimeError 127.0.0.1 AF_INET",
         "quit",
         "request RuntimeError of worker 1",
+    ]
+
+
+@differs("refused-unhandled")
+def test_what_cannot_be_parsed_does_not_get_to_handle_error(start_server):
+    files = {"shop.py": APP, "counting.py": COUNTING.format(module="sync", base="SyncWorker")}
+    server = start_server("shop:app", "-k", "counting.Counting", files=files)
+    with server.connect() as client:
+        assert client.send(b"BAD\r\n\r\n").read_response().status == 400
+    assert server.request("/fail").status == 500
+    counts = (server.directory / "counts").read_text().splitlines()
+    assert [line for line in counts if "error" in line] == [
+        "error GET /fail RuntimeError 127.0.0.1 AF_INET"
     ]

@@ -5,7 +5,7 @@ uvicorn-worker depends on gunicorn, so that the real one is installed beside cys
 """
 
 import json
-from signal import SIGHUP, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGQUIT, SIGTERM, SIGUSR1
 
 import pytest
 from harness import differs, wait_for
@@ -247,6 +247,16 @@ def test_term_lets_requests_end(start_server):
     assert "Error while closing socket" not in server.log_text()
 
 
+@differs("uvicorn-quit")
+def test_quit_ends_workers_at_once(start_server):
+    server = start_server(APP, "-k", WORKER, files=FILES)
+    with server.connect() as idle:
+        idle.send(request_bytes("/")).read_response()
+        assert server.stop(SIGQUIT) == 0
+    server.wait_log("Application shutdown complete")
+    assert "SIGKILL" not in server.log_text()
+
+
 def test_graceful_timeout_ends_a_request_that_does_not(start_server):
     server = start_server(APP, "-k", WORKER, "--graceful-timeout", "1", files=FILES)
     with server.connect() as client:
@@ -267,7 +277,7 @@ def test_a_worker_is_replaced_after_max_requests(start_server):
 
 
 def test_a_worker_whose_loop_is_blocked_is_replaced(start_server):
-    server = start_server(APP, "-k", WORKER, "--timeout", "1", files=FILES)
+    server = start_server(APP, "-k", WORKER, "--timeout", "3", files=FILES)  # life is shown at half
     old = server.worker_pids()
     with server.connect() as client:
         client.send(request_bytes("/block"))

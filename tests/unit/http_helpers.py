@@ -52,7 +52,7 @@ class Log:
         self.lines: list[tuple[str, str]] = []
 
     def __getattr__(self, level: str) -> Any:
-        def log(message: str, *args: Any) -> None:
+        def log(message: str, *args: Any, exc_info: bool = False) -> None:
             self.lines.append((level, message % args if args else message))
 
         return log

@@ -458,3 +458,9 @@ def test_misspelt_suspects_only_plain_values_near_a_setting():
         "log_file": "errorlog",
         "backlogs": "backlog",
     }
+
+
+def test_make_settings_may_be_given_one_name():
+    """As django-rungunicorn does."""
+    missing = config.make_settings().keys() - config.make_settings("pythonpath").keys()
+    assert missing == {"pythonpath"}

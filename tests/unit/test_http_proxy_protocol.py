@@ -170,6 +170,21 @@ def test_bad_line(io, line):
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 1", "'{}'"),
+        ("PROXY UDP4 1.2.3.4 5.6.7.8 1 2", "\"protocol 'UDP4' not supported\""),
+        ("PROXY TCP4 1.2.3.444 5.6.7.8 1 x", "'{}'"),
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 1 x", "'invalid port {}'"),
+    ],
+)
+def test_what_is_said_of_a_bad_line(io, line, words):
+    with pytest.raises(InvalidProxyLine) as caught:
+        parse(io.InputBuffer(f"{line}\r\n".encode()), V1)
+    assert str(caught.value) == f"Invalid PROXY line: {words.format(line)}"
+
+
 def test_line_without_end_is_refused_at_its_107th_byte(io):
     endless = b"PROXY " * 100
     assert parse(io.InputBuffer(endless[:106]), V1) is None

@@ -160,7 +160,7 @@ def test_a_logger_that_raises_ends_nothing(refuse):
             raise KeyError(environ["wsgi.nothing"])
 
     log = refuse(b"\n\n", log=Broken())
-    assert [level for level, _ in log.lines] == ["warning", "exception"]
+    assert [level for level, _ in log.lines] == ["warning", "debug"]
 
 
 def test_without_an_access_log_nothing_is_made_for_it(kernel):

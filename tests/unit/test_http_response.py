@@ -200,7 +200,8 @@ def test_nothing_is_injected(respond, value):
 
 def test_early_hints(respond):
     peer, resp = respond()
-    resp.early_hints([("Link", "</a.css>; rel=preload"), (b"Link", b"</b.js>")])
+    hints = [("Link", "</a.css>; rel=preload"), (b"Link", b"</b.js>"), ("Content-Length", "5")]
+    resp.early_hints(hints)
     assert peer.client.recv(1000) == (
         b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nLink: </b.js>\r\n\r\n"
     )

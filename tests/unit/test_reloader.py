@@ -161,10 +161,14 @@ class Reports:
         self.files.append(filename)
         self.some.set()
 
-    def wait(self):
-        assert self.some.wait(30)
-        self.some.clear()
-        return self.files[-1]
+    def wait(self, path):
+        """Waits for a report of that file; others may come before it."""
+        while True:
+            assert self.some.wait(30), f"{path} is not among {self.files}"
+            self.some.clear()
+            if str(path) in self.files:
+                self.files.clear()
+                return
 
 
 # They run for ever, as daemons; few, therefore, and long intervals for those that need no turns.
@@ -178,21 +182,32 @@ def test_engines(files, engine, interval):
     watch = engine(["a.txt", "folder"], interval=interval, callback=reports)
     watch.start()
     assert watch.daemon
-    assert rewrite(files / "a.txt", "changed") == reports.wait()
+    reports.wait(rewrite(files / "a.txt", "changed"))
     (files / "new").write_text("moved here")
     (files / "new").replace(files / "a.txt")
-    assert reports.wait() == str(files / "a.txt")
+    reports.wait(files / "a.txt")
     os.utime(files / "a.txt", (1, 1))
-    assert reports.wait() == str(files / "a.txt")
+    reports.wait(files / "a.txt")
     (files / "folder" / "entry").write_text("x")
-    assert reports.wait() == str(files / "folder")
+    reports.wait(files / "folder")
     if interval < 1:  # a directory in the place of another one is found by the turns
         (files / "folder").rename(files / "gone")
         (files / "folder").mkdir()
         os.utime(files / "folder", (1, 1))
-        assert reports.wait() == str(files / "folder")
+        reports.wait(files / "folder")
         (files / "folder" / "entry").write_text("x")
-        assert reports.wait() == str(files / "folder")
+        reports.wait(files / "folder")
+
+
+def test_a_directory_with_two_names(files):
+    (files / "real").mkdir()
+    (files / "link").symlink_to("real")
+    for name in "ab":
+        (files / "real" / name).write_text("x")
+    reports = Reports()
+    InotifyReloader(["real/a", "link/b"], interval=1000, callback=reports).start()
+    for name in ("real/a", "link/b"):
+        reports.wait(rewrite(files / name, "changed"))
 
 
 def test_changes_that_come_together_are_one(files):
@@ -247,17 +262,31 @@ def test_no_room_for_watches(monkeypatch):
         reloader.make_reloader("inotify", [], print, Log())
 
 
+PAGE = b"ValueError: caf\xc3\xa9 \\udcff\n"
+
+
 def test_the_page_of_a_broken_application():
-    app = reloader.make_fail_app("caf\xe9 \udcff")
+    app = reloader.fail_app(ValueError("caf\xe9 \udcff"))
     seen = []
     body = app({}, lambda status, fields: seen.append((status, dict(fields))))
-    assert body == [b"caf\xc3\xa9 \\udcff"]
-    assert seen == [
-        (
-            "500 Internal Server Error",
-            {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "12"},
-        )
-    ]
+    assert body == [PAGE]
+    fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(PAGE))}
+    assert seen == [("500 Internal Server Error", fields)]
+
+
+def test_the_same_for_asgi():
+    app = reloader.fail_app(ValueError("caf\xe9 \udcff"))
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    with pytest.raises(StopIteration):
+        app({"type": "http"})(None, send).send(None)
+    assert (sent[0]["status"], sent[1]["body"]) == (500, PAGE)
+    assert (b"content-length", str(len(PAGE)).encode()) in sent[0]["headers"]
+    with pytest.raises(ValueError, match="caf"):
+        app({"type": "lifespan"})
 
 
 def test_whose_fault_it_is(module, files):

@@ -238,12 +238,17 @@ def test_ipv6(made):
         assert server.recv(99) == b"g:1|g"
 
 
-@pytest.mark.parametrize("name", ["unix://{}/s", "unix:{}/s", "unix://@{}"])
-def test_unix(name, made, tmp_path):
-    path = name.format(tmp_path).partition(":")[2].removeprefix("//")
-    where = "\0" + path[1:] if path[0] == "@" else path
-    with receiver(socket.AF_UNIX, where) as server:
-        made(name.format(tmp_path)).gauge("g", 1)
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    """Short relative paths: unix socket addresses are limited to some 100 bytes."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("host", ["unix://s", "unix:./s", "unix://@{}"])
+def test_unix(host, made, in_tmp):
+    name = f"cyserve-statsd-{os.getpid()}"
+    with receiver(socket.AF_UNIX, f"\0{name}" if "@" in host else "s") as server:
+        made(host.format(name)).gauge("g", 1)
         assert received(server) == ["g:1|g"]
 
 
@@ -279,9 +284,9 @@ def test_a_host_that_does_not_exist(made, tmp_path, monkeypatch):
     assert "Name or service not known" in line
 
 
-def test_a_slow_server_is_not_waited_for(made, tmp_path):
-    with receiver(socket.AF_UNIX, str(tmp_path / "s")) as server:
-        log = made(f"unix://{tmp_path}/s", errorlog=str(tmp_path / "log"))
+def test_a_slow_server_is_not_waited_for(made, in_tmp, tmp_path):
+    with receiver(socket.AF_UNIX, "s") as server:
+        log = made("unix://s", errorlog=str(tmp_path / "log"))
         descriptor = os.fstat(log.sock.fileno()).st_ino
         for number in range(2000):  # more than a queue of datagrams holds
             log.gauge("g", number)
@@ -293,19 +298,18 @@ def test_a_slow_server_is_not_waited_for(made, tmp_path):
     assert len(told(tmp_path)) == 1
 
 
-def test_a_unix_server_that_comes_later_or_again(made, tmp_path, monkeypatch):
+def test_a_unix_server_that_comes_later_or_again(made, in_tmp, tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(statsd, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    path = str(tmp_path / "s")
     clock[0] += 10
-    log = made(f"unix://{path}", errorlog=str(tmp_path / "log"))
+    log = made("unix://s", errorlog=str(tmp_path / "log"))
     descriptor = log.sock.fileno()
     for name in ("first", "second"):
-        with receiver(socket.AF_UNIX, path) as server:
+        with receiver(socket.AF_UNIX, "s") as server:
             log.gauge("lost", 1)  # finds the new server, which costs it this one
             log.gauge(name, 1)
             assert received(server) == [f"{name}:1|g"]
-        os.unlink(path)
+        os.unlink("s")
         clock[0] += 10
     assert log.sock.fileno() == descriptor
     assert "No such file" in told(tmp_path)[0]
