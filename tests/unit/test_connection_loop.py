@@ -82,6 +82,7 @@ class Worker:
         self.cycle.run(connection.request)
 
     handle_error = Worker.handle_error
+    own_handle_error = Worker.own_handle_error
 
     def notify(self):
         pass

@@ -58,6 +58,7 @@ class Worker:
     """As much of a workers.base.Worker as the cycle and the watch use."""
 
     handle_error = base.Worker.handle_error
+    own_handle_error = base.Worker.own_handle_error
 
     def __init__(self, app, *, interrupter=None, clock=None, limit=2):
         self.accessed = []
