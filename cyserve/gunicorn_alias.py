@@ -34,7 +34,50 @@ Run a program for which `import gunicorn` gives cyserve.
 """
 
 
-class _Package(ModuleType):
+class _StandIn(ModuleType):
+    """A module under another name; everything but the names is the other's.
+
+    real: that module.
+    """
+
+    _OWN = frozenset(
+        {"__name__", "__spec__", "__loader__", "__package__", "__path__", "__doc__", "_real"}
+    )
+
+    def __init__(self, name: str, real: ModuleType) -> None:
+        super().__init__(name)
+        self._real = real
+        self.__doc__ = real.__doc__
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """For tools that look there before they change a name, to be able to restore it."""
+        return vars(self._real)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(self._real, name)
+        except AttributeError:
+            message = f"module {self.__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=self) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._OWN:
+            super().__setattr__(name, value)
+        else:
+            setattr(self._real, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._OWN:
+            super().__delattr__(name)
+        else:
+            delattr(self._real, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self._OWN - {"_real"}, *dir(self._real)})
+
+
+class _Package(_StandIn):
     """The package `gunicorn`: everything is `cyserve`'s but the version.
 
     Programs compare `gunicorn.version_info` to learn what they can use, so it names the gunicorn
@@ -43,44 +86,13 @@ class _Package(ModuleType):
     `gunicorn.SERVER = "x"` and `cyserve.SERVER = "x"` are the same.
     """
 
-    _OWN = frozenset(
-        {"__version__", "version_info", "__name__", "__spec__", "__loader__", "__package__",
-         "__path__", "__doc__"}
-    )  # fmt: skip
+    _OWN = _StandIn._OWN | {"__version__", "version_info"}
 
     def __init__(self) -> None:
-        super().__init__("gunicorn")
-        self.__doc__ = cyserve.__doc__
+        super().__init__("gunicorn", cyserve)
         self.__path__ = cyserve.__path__
         self.__version__ = ".".join(map(str, GUNICORN_VERSION))
         self.version_info = GUNICORN_VERSION
-
-    @property
-    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
-        """For tools that look there before they change a name, to be able to restore it."""
-        return vars(cyserve)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return getattr(cyserve, name)
-        except AttributeError:
-            message = f"module 'gunicorn' has no attribute {name!r}"
-            raise AttributeError(message, name=name, obj=self) from None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._OWN:
-            super().__setattr__(name, value)
-        else:
-            setattr(cyserve, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        if name in self._OWN:
-            super().__delattr__(name)
-        else:
-            delattr(cyserve, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*self._OWN, *dir(cyserve)})
 
 
 class _Loader:
@@ -93,12 +105,19 @@ class _Loader:
         if spec.name == "gunicorn":
             return _Package()
         module = importlib.import_module(self._real.name)
+        loader: Any = spec.loader
+        if loader is not self:
+            # A tool waits for this name (wrapt's post-import hooks, New Relic's agent). It will
+            # look for it in the module that we return, when `exec_module` is over.
+            return _StandIn(spec.name, module)
         # Not the spec that was found: the module's own may be another by now, and wins.
         self._kept: ModuleSpec | None = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        if not isinstance(module, _Package):
+        if type(module) is _StandIn:
+            sys.modules[module.__name__] = module._real
+        elif not isinstance(module, _Package):
             module.__spec__ = self._kept
 
     # For `runpy`, `inspect` and the like, which ask the loader of a spec without loading it.

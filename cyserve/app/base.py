@@ -303,6 +303,11 @@ class Application(BaseApplication):
         self._apply_args("command line", args)
         if not self.cfg.gunicorn_alias:
             gunicorn_alias.uninstall()
+        elif not gunicorn_alias.install():
+            self._warn(
+                "gunicorn was imported before cyserve, perhaps by a tool that runs programs: it is"
+                " what `import gunicorn` gives, and who changes it does not change cyserve"
+            )
         self.chdir()
 
     def _apply_args(self, source: str, args: Namespace) -> None:

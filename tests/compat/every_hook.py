@@ -20,8 +20,8 @@ def _last_logged():
         with open(path) as file:
             for line in file:
                 entry = _ENTRY.search(line)
-                if entry and int(entry[1]) == os.getpid():
-                    last = entry[2]
+                if entry and int(entry[1]) == os.getpid() and "sent SIGTERM!" not in entry[2]:
+                    last = entry[2]  # (whether a worker dies of a second TERM is chance)
     return last
 
 

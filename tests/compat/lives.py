@@ -21,11 +21,11 @@ from http_client import BrokenResponse
 from normal import own_frames, settled
 
 _ENTRY = re.compile(r"\[[-: +\d]+\] \[(\d+)\] \[(\w+)\] (.*)")
-# What faulthandler writes for a worker that dies of a signal, up to the list of C modules.
-_STACKS = re.compile(
-    r"(?m)^Fatal Python error: .*\n(?:\n|.*[tT]hread 0x.*\n|  File .*\n|.*more.*\n)*"
-)
-_MODULES = re.compile(r"(?m)^\n?Extension modules: .*\n")
+# What faulthandler writes for a worker that dies of a signal, up to the next entry of the log.
+_STACKS = re.compile(r"(?m)^Fatal Python error: .*\n(?:(?!\[).*\n)*")
+
+# gunicorn sends TERM again and again to a worker that is leaving, which may die of it at its end.
+_SECOND_TERM = re.compile(r"(?m)^.* Worker \(pid:\d+\) was sent SIGTERM!\n")
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +151,9 @@ class Life:
     def _story_of(self, text: str, entry_form: re.Pattern[str]) -> Story:
         stacks = [line.strip() for block in _STACKS.findall(text) for line in block.splitlines()]
         own = [line for line in stacks if str(self.server.directory) in line]
-        text = _MODULES.sub("", _STACKS.sub("", text))
+        text = _STACKS.sub("", text)
+        if self.is_gunicorn:
+            text = _SECOND_TERM.sub("", text)
         logs: dict[int, list[str]] = {pid: [] for pid in self.masters}
         pid = self.masters[0]
         for line in text.splitlines():

@@ -198,6 +198,26 @@ def test_hup_with_other_settings(live: Live) -> None:
     compare(*both, differs={"process-title": renamed, "reload-overlap": reloaded(2)})
 
 
+def test_relative_paths_with_chdir(live: Live) -> None:
+    def life(one: Life) -> None:
+        def note_files() -> None:
+            files = one.server.directory.rglob("*.*")
+            names = (str(path.relative_to(one.server.directory)) for path in files)
+            one.note(sorted(name for name in names if "__pycache__" not in name))
+
+        one.server.request("/")
+        note_files()
+        one.hup()
+        one.end()
+        note_files()
+
+    config = "chdir = 'lib'\npidfile = 'm.pid'\naccesslog = 'access.log'\n"
+    binds = ["127.0.0.1:0", "unix:u.sock"]
+    both = live(life, "life", bind=binds, config=config, files={"lib/life.py": APP})
+    assert "lib/access.log" in both[1].notes[0]
+    compare(*both, differs={"reload-overlap": reloaded(1)})
+
+
 def test_hup_with_a_bad_config_file(live: Live) -> None:
     def life(one: Life) -> None:
         one.server.write_config("workers = 'x'\n")

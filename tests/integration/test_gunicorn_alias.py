@@ -146,3 +146,16 @@ def test_usage(args, code, stream):
     assert done.returncode == code
     assert getattr(done, stream).startswith("usage: python -m cyserve.gunicorn_alias SCRIPT")
     assert done.stdout + done.stderr == getattr(done, stream)
+
+
+def test_a_gunicorn_that_was_there_first_is_pointed_out(start_server, tmp_path, monkeypatch):
+    """As `opentelemetry-instrument` brings it."""
+    (tmp_path / "gunicorn").mkdir()
+    (tmp_path / "gunicorn/__init__.py").write_text("WHO = 'the real one'\n")
+    (tmp_path / "sitecustomize.py").write_text("import gunicorn\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server = start_server(
+        "shop:app", files={"shop.py": APP.replace("import gunicorn.http\n", "import gunicorn\n")}
+    )
+    assert server.request().body == b"the real one"
+    assert "Warning: gunicorn was imported before cyserve" in server.log_text()

@@ -257,3 +257,31 @@ def test_a_thread_never_meets_a_half_made_module(alias, monkeypatch):
     assert importlib.import_module("gunicorn.errors") is cyserve.errors
     assert met == [cyserve.errors]
     assert isinstance(met[0], ModuleType)
+
+
+def test_tools_that_wait_for_a_module_of_gunicorn_get_ours():
+    """By wrapt's post-import hooks, as OpenTelemetry and others do; New Relic has the like."""
+    program = """
+import sys, wrapt
+seen = []
+wrapt.register_post_import_hook(lambda module: seen.append(module), "gunicorn.errors")
+@wrapt.when_imported("gunicorn.workers.sync")
+def patch(module):
+    wrapt.wrap_function_wrapper(module, "SyncWorker.handle_request", lambda *args: "wrapped")
+    module.MARK = "of the tool"
+    module.Extra = type("Extra", (module.SyncWorker,), {})
+import cyserve.errors
+from cyserve import gunicorn_alias
+gunicorn_alias.install()
+assert [module.__name__ for module in seen] == ["gunicorn.errors"]
+assert seen[0].ConfigError is cyserve.errors.ConfigError
+assert vars(seen[0]) is vars(cyserve.errors)
+import gunicorn.errors, gunicorn.workers.sync, cyserve.workers.sync
+from gunicorn.workers import sync
+assert gunicorn.errors is cyserve.errors is sys.modules["gunicorn.errors"]
+assert gunicorn.workers.sync is cyserve.workers.sync is sync is sys.modules["gunicorn.workers.sync"]
+assert sync.__name__ == sync.__spec__.name == "cyserve.workers.sync"
+assert sync.SyncWorker.handle_request(None) == "wrapped"
+assert (sync.MARK, sync.Extra.__bases__) == ("of the tool", (sync.SyncWorker,))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
