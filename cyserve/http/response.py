@@ -283,7 +283,7 @@ class ResponseCore:
     def _announces(self) -> bool:
         """Whether a Content-Length belongs to the answer (RFC 9110 section 8.6)."""
         code = self.head.status_code  # type: ignore[union-attr]
-        return code >= 200 and code != 204
+        return not (100 <= code < 200 or code == 204)
 
     def send_headers(self) -> None:
         """Queue the head alone, unless it has been sent."""

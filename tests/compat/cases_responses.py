@@ -58,6 +58,7 @@ PLAIN = [
     answer("100", status="100 Continue", items=[], more={"answers": 0}),
     answer("status-alone", status="200"),
     answer("status-own-phrase", status="299 My Own (odd) phrase"),
+    answer("status-099", status="099 Early", fields=LENGTH_5),
     answer("status-599", status="599 Late"),
     answer("status-latin", status="200 caf\xe9"),
     answer(
@@ -317,6 +318,14 @@ FILES += [
     answer("file-empty", kind="file", items=[], differs={"sendfile-empty": ALL}),
     answer("file-at-the-end", kind="file", offset=5, differs={"sendfile-empty": ALL}),
     answer("file-written-before", kind="file", writes=["first "], differs={"sendfile-size": ALL}),
+    answer(
+        "file-after-write-with-length",
+        kind="file",
+        writes=["writ"],
+        fields=[["Content-Length", "7"]],
+        more={"half_close": True, "answers": 0},
+        differs={"sendfile-after-write": ALL, "sendfile-size": ALL},
+    ),
     answer(
         "file-too-short",
         kind="file",

@@ -3,6 +3,8 @@
 import pytest
 from differences import DIFFERENCES, compare, difference, named_ids, read_page
 from harness import Server
+from response_differences import CHANGES
+from responses import CASES, GUEST_CASES
 
 from cyserve import SERVER_SOFTWARE
 
@@ -84,3 +86,10 @@ def test_they_sign_with_their_own_names(start_both, kernel):
             "server-software": lambda found: [*found[:1], f"'{SERVER_SOFTWARE}'"],
         },
     )
+
+
+def test_conversations_have_names_of_their_own_and_listed_differences():
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+    assert set(GUEST_CASES) <= set(names)
+    assert {name for case in CASES for name in case.differs} == set(CHANGES)
