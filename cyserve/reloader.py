@@ -186,8 +186,8 @@ class InotifyReloader(ReloaderBase):
     def __init__(
         self,
         extra_files: Iterable[str] | None = None,
-        interval: float = 1,
         callback: Callable[[str], object] | None = None,
+        interval: float = 1,
     ) -> None:
         if _inotify is None:
             raise ImportError(_without_inotify())
