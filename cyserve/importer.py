@@ -5,6 +5,7 @@ an exception raised by the user's own module passes through, with its traceback.
 """
 
 import os
+import sys
 from importlib import import_module
 from types import FunctionType
 from typing import Any
@@ -199,5 +200,10 @@ def get_arity(function: Any) -> int:
         return function.__code__.co_argcount  # the common case, without importing inspect
     import inspect  # noqa: PLC0415 - rarely needed
 
-    parameters = inspect.signature(function).parameters.values()
+    options: dict[str, Any] = {}
+    if sys.version_info >= (3, 14):  # annotations are evaluated now; their names may be unknown
+        import annotationlib  # noqa: PLC0415 - as inspect
+
+        options["annotation_format"] = annotationlib.Format.FORWARDREF
+    parameters = inspect.signature(function, **options).parameters.values()
     return sum(1 for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD})
