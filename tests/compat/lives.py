@@ -28,6 +28,11 @@ _STACKS = re.compile(r"(?m)^Fatal Python error: .*\n(?:(?!\[).*\n)*")
 _SECOND_TERM = re.compile(r"(?m)^.* Worker \(pid:\d+\) was sent SIGTERM!\n")
 
 
+def _title(pid: int) -> str:
+    """What the process list calls a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
 @dataclass(frozen=True, repr=False)
 class Story:
     """What a life looked like. masters: the log of each, the first one's first; workers: the logs
@@ -69,8 +74,7 @@ class Life:
     def note_titles(self, master: int | None = None) -> None:
         """Notes what the process list calls the master, or another one, and its workers."""
         for pid in [master or self.server.pid, *self.server.worker_pids(master)]:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            self.note(command.rstrip(b"\0").decode())
+            self.note(_title(pid))
 
     def note_files(self) -> None:
         """Notes the pid files and sockets there are."""
@@ -104,6 +108,7 @@ class Life:
         """Waits for the last master to be the only one: from now on the server's."""
         pid = self.masters[-1]
         wait_for(lambda: self.text(pidfile) == f"{pid}\n", "the promotion")
+        wait_for(lambda: not _title(pid).endswith(".2]"), "its title, the promotion's last step")
         self.server.pid = pid
 
     def end(self, number: int = SIGTERM) -> None:
@@ -150,7 +155,11 @@ class Life:
 
     def _story_of(self, text: str, entry_form: re.Pattern[str]) -> Story:
         stacks = [line.strip() for block in _STACKS.findall(text) for line in block.splitlines()]
-        own = [line for line in stacks if str(self.server.directory) in line]
+        own = [  # without the mark of ready workers, which the harness puts into the config file
+            line
+            for line in stacks
+            if str(self.server.directory) in line and str(self.server.config_path) not in line
+        ]
         text = _STACKS.sub("", text)
         if self.is_gunicorn:
             text = _SECOND_TERM.sub("", text)
