@@ -133,13 +133,24 @@ def _report(function: Callable[[Any], object], argument: Any, writer: int) -> No
         os._exit(0)
 
 
-def ignore_the_masters() -> None:
-    """Ignore what is meant for the master; for a worker that is about to end.
+def expect_the_end() -> None:
+    """Do nothing any more about what a master sends; for a worker that is leaving anyway.
 
-    The interpreter's end would set it to what ends the process, and the log would speak of a
-    worker that was killed.
+    Another stop would break off what is left to do. Ctrl-C still does, lest a thread that hangs
+    is waited for.
     """
-    for sig in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for sig in SIGNALS:
+        if sig != signal.SIGINT:
+            signal.signal(sig, _do_nothing)
+
+
+def ignore() -> None:
+    """Ignore all signals; for a worker, as the last exit function.
+
+    The interpreter's end would set those that have a handler to what ends the process, and the log
+    would speak of a worker that was killed.
+    """
+    for sig in SIGNALS:
         signal.signal(sig, signal.SIG_IGN)
 
 
