@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
@@ -140,8 +141,7 @@ def expect_the_end() -> None:
     is waited for.
     """
     for sig in SIGNALS:
-        if sig != signal.SIGINT:
-            signal.signal(sig, _do_nothing)
+        signal.signal(sig, _break_off if sig == signal.SIGINT else _do_nothing)
 
 
 def ignore() -> None:
@@ -156,3 +156,7 @@ def ignore() -> None:
 
 def _do_nothing(sig: int, frame: FrameType | None) -> None:
     return None
+
+
+def _break_off(sig: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(0)

@@ -70,6 +70,8 @@ class GeventWorker(AsyncWorker):
     server_class: Any = None
     wsgi_handler: Any = None
 
+    ending = 0  # handlers under way that end the process
+
     def patch(self) -> None:
         """Make the standard library cooperative, and say so where that comes too late."""
         with warnings.catch_warnings(record=True) as caught:
@@ -106,27 +108,29 @@ class GeventWorker(AsyncWorker):
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        if not self.leaving:  # else the end that is under way would be broken off by another one
-            self._leave(super().handle_quit, sig, frame)
+        self._leave(super().handle_quit, sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         self._leave(super().handle_abort, sig, frame)
 
     def _leave(self, handler: Callable[..., None], sig: int, frame: FrameType | None) -> None:
         """Run a signal's handler here, or in a greenlet if this is the hub."""
-        self.leaving = True
+        self.ending += 1
+
+        def handle() -> None:
+            try:
+                handler(sig, frame)
+            finally:
+                self.ending -= 1
+
         if gevent.getcurrent() is get_hub():
-            gevent.spawn(self._leave, handler, sig, frame)
-            return
-        try:
-            handler(sig, frame)
-        except Exception:  # of a hook
-            self.leaving = False
-            raise
+            gevent.spawn(handle)
+        else:
+            handle()
 
     def _await_end(self) -> None:
-        """Let a handler that is about to end the process do so: it may have gone to sleep."""
-        while self.leaving:
+        """Let handlers that are about to end the process do so: they may have gone to sleep."""
+        while self.ending:
             gevent.sleep(STOP_TICK)
 
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:

@@ -21,6 +21,10 @@ class Last:
 
 last = Last()
 
+def worker_int(worker):
+    os.kill(os.getpid(), signal.SIGQUIT)
+    worker.log.info("worker_int")
+
 def worker_exit(server, worker):
     os.kill(os.getpid(), signal.SIGQUIT)
     time.sleep(0.2)  # longer than a worker takes to leave by SIGQUIT
@@ -36,6 +40,7 @@ def test_another_stop_breaks_nothing_off(start_server, kind):
     os.killpg(server.pid, SIGINT)
     assert server.wait_exit() == 0
     log = server.log_text()
+    assert log.count("worker_int") == 1
     assert "worker_exit is over" in log
     assert "was sent" not in log
     assert "Traceback" not in log
