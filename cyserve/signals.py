@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
@@ -133,15 +134,29 @@ def _report(function: Callable[[Any], object], argument: Any, writer: int) -> No
         os._exit(0)
 
 
-def ignore_the_masters() -> None:
-    """Ignore what is meant for the master; for a worker that is about to end.
+def expect_the_end() -> None:
+    """Do nothing any more about what a master sends; for a worker that is leaving anyway.
 
-    The interpreter's end would set it to what ends the process, and the log would speak of a
-    worker that was killed.
+    Another stop would break off what is left to do. Ctrl-C still does, lest a thread that hangs
+    is waited for.
     """
-    for sig in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for sig in SIGNALS:
+        signal.signal(sig, _break_off if sig == signal.SIGINT else _do_nothing)
+
+
+def ignore() -> None:
+    """Ignore all signals; for a worker, as the last exit function.
+
+    The interpreter's end would set those that have a handler to what ends the process, and the log
+    would speak of a worker that was killed.
+    """
+    for sig in SIGNALS:
         signal.signal(sig, signal.SIG_IGN)
 
 
 def _do_nothing(sig: int, frame: FrameType | None) -> None:
     return None
+
+
+def _break_off(sig: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(0)

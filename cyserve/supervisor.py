@@ -7,6 +7,7 @@ from this class; together they are gunicorn's Arbiter, whose names hooks and sub
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -154,6 +155,7 @@ class Supervisor:
     def _run_worker(self, worker: Any) -> NoReturn:
         """Be the worker: the child's side of the fork, to the end of the process."""
         worker.pid = os.getpid()
+        atexit.register(signals.ignore)  # before anything of the worker's, hence to run after it
         try:
             self.leave_master_behind()
             process.set_title(f"worker [{self.proc_name}]")
@@ -179,13 +181,13 @@ class Supervisor:
             print(error, file=sys.stderr, flush=True)
             sys.exit(self.WORKER_BOOT_ERROR)
         finally:
+            signals.expect_the_end()
             self.log.info("Worker exiting (pid: %s)", worker.pid)
             try:
                 worker.tmp.close()
                 self.cfg.worker_exit(self, worker)
             except Exception:
                 self.log.warning("Exception during worker exit:\n%s", traceback.format_exc())
-            signals.ignore_the_masters()
             if worker.threads_left:
                 process.end(sys.exc_info()[1])
 

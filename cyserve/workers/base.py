@@ -239,7 +239,12 @@ class Worker:
             signal.raise_signal(signal.SIGTERM)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """INT, QUIT: leave now, in the middle of whatever runs."""
+        """INT, QUIT: leave now, in the middle of whatever runs.
+
+        Only once: Ctrl-C brings both, and the second would break off the end that is under way.
+        """
+        if self.leaving:
+            return
         self.alive = False
         self.leaving = True
         self.cfg.worker_int(self)

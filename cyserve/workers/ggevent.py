@@ -70,6 +70,8 @@ class GeventWorker(AsyncWorker):
     server_class: Any = None
     wsgi_handler: Any = None
 
+    ending = 0  # handlers under way that end the process
+
     def patch(self) -> None:
         """Make the standard library cooperative, and say so where that comes too late."""
         with warnings.catch_warnings(record=True) as caught:
@@ -90,6 +92,7 @@ class GeventWorker(AsyncWorker):
         for listener in self.sockets:
             listener.sock = _cooperative(listener.sock)
         super().init_process()
+        self._await_end()
 
     def timeout_ctx(self) -> Any:
         return gevent.Timeout(self.cfg.keepalive, False)
@@ -105,10 +108,30 @@ class GeventWorker(AsyncWorker):
     # -- signals: what may block must not run in the hub, where most of them arrive --
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        _off_the_hub(super().handle_quit, sig, frame)
+        self._leave(super().handle_quit, sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        _off_the_hub(super().handle_abort, sig, frame)
+        self._leave(super().handle_abort, sig, frame)
+
+    def _leave(self, handler: Callable[..., None], sig: int, frame: FrameType | None) -> None:
+        """Run a signal's handler here, or in a greenlet if this is the hub."""
+        self.ending += 1
+
+        def handle() -> None:
+            try:
+                handler(sig, frame)
+            finally:
+                self.ending -= 1
+
+        if gevent.getcurrent() is get_hub():
+            gevent.spawn(handle)
+        else:
+            handle()
+
+    def _await_end(self) -> None:
+        """Let handlers that are about to end the process do so: they may have gone to sleep."""
+        while self.ending:
+            gevent.sleep(STOP_TICK)
 
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         gevent.spawn(super().handle_usr1, sig, frame)
@@ -153,6 +176,7 @@ class GeventWorker(AsyncWorker):
         expire_overdue(self.waits)
         self.bell.wait(seconds)
         self.bell.clear()
+        self._await_end()
 
     def _woken(self) -> None:
         """A signal has come; called by the hub."""
@@ -282,14 +306,6 @@ def _cooperative(sock: Any) -> Any:
         sock = gevent.socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     sock.settimeout(None)
     return sock
-
-
-def _off_the_hub(handler: Callable[..., None], sig: int, frame: FrameType | None) -> None:
-    """Run a signal's handler here, or in a greenlet if this is the hub."""
-    if gevent.getcurrent() is get_hub():
-        gevent.spawn(handler, sig, frame)
-    else:
-        handler(sig, frame)
 
 
 def __getattr__(name: str) -> Any:

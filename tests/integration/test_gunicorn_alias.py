@@ -152,7 +152,9 @@ def test_a_gunicorn_that_was_there_first_is_pointed_out(start_server, tmp_path, 
     """As `opentelemetry-instrument` brings it."""
     (tmp_path / "gunicorn").mkdir()
     (tmp_path / "gunicorn/__init__.py").write_text("WHO = 'the real one'\n")
-    (tmp_path / "sitecustomize.py").write_text("import gunicorn\n")
+    (tmp_path / "sitecustomize.py").write_text(  # another one may be installed
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gunicorn\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     server = start_server(
         "shop:app", files={"shop.py": APP.replace("import gunicorn.http\n", "import gunicorn\n")}

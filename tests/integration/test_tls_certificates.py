@@ -136,7 +136,7 @@ def test_hup_with_a_broken_certificate_keeps_serving(start_server, files, worker
     files.issue()
     server.signal(signal.SIGHUP)
     server.wait_log("Reloaded: 1 new workers are ready.")
-    server.wait_workers(1, but_not=workers)  # the old one may still accept until it is told to go
+    server.wait_workers(1, but_not=workers)  # the old one serves what it finds until it goes
     assert serial(server) == files.serial()
     assert "Traceback" not in server.log_text()
 
