@@ -159,7 +159,7 @@ class Reload(Rollover):
                     listener = sock.open_listener(address, cfg, arbiter.log)
                 except OSError as error:
                     sock.report(error, address, arbiter.log)
-                    raise Failed(f"Can't connect to {address}") from None
+                    raise Failed(f"Can't connect to {sock.shown(address)}") from None
             wanted.append(listener)
         arbiter.log.info("Listening at: %s", ",".join(map(str, wanted)))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -267,6 +269,18 @@ def test_a_new_address_that_is_taken(start_server):
     assert "Traceback" not in server.log_text()
     assert server.worker_pids() == old
     assert request(("127.0.0.1", first)).status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_an_abstract_name_that_is_taken_is_shown_as_it_is_written(start_server):
+    server = start_server(None, bind=None, config="wsgi_app = 'plain:app'\nbind = '127.0.0.1:0'")
+    name = f"cyserve-taken-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(f"\0{name}")
+        busy.listen()
+        server.write_config(f"wsgi_app = 'plain:app'\nbind = 'unix:@{name}'")
+        server.signal(signal.SIGHUP)
+        server.wait_log(f"Reload failed, the old workers stay: Can't connect to @{name}")
 
 
 def test_hooks_run_in_order(start_server):
