@@ -377,6 +377,7 @@ def test_a_subclass(start_server):
         client.send(request_bytes("/fail"))
         assert client.read_response().status == 500
     assert request(server.address, "/b", headers=CLOSE).status == 200
+    server.wait_log("^handled False 1\n")  # whole, before the handler of TERM prints too
     assert server.stop() == 0
     lines = [line for line in server.log_text().splitlines() if not line.startswith(("[", " "))]
     seen = [line for line in lines if re.match("made|init|run|ran|handle|request", line)]
