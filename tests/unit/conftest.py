@@ -1,5 +1,6 @@
 """Fixtures of the unit tests: both kinds of kernel, a process that looks freshly started."""
 
+import logging
 import signal
 import sys
 from importlib import import_module
@@ -48,6 +49,16 @@ def io(kernel: list[ModuleType]) -> ModuleType:
 @pytest.fixture
 def poll(kernel: list[ModuleType]) -> ModuleType:
     return kernel[2]
+
+
+@pytest.fixture(autouse=True)
+def filters_of_a_test_end_with_it():
+    """The two loggers are the process's: what is left on them meets the next test, of any file."""
+    logs = [logging.getLogger(name) for name in ("gunicorn.error", "gunicorn.access")]
+    before = [log.filters[:] for log in logs]
+    yield
+    for log, filters in zip(logs, before, strict=True):
+        log.filters[:] = filters
 
 
 @pytest.fixture
