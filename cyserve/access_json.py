@@ -171,6 +171,7 @@ def json_from_atoms(
 ) -> str:
     """The line for a logger with atoms of its own: what these say wins; `-` becomes null."""
     row = json.loads(compile_json(template)(resp, req, environ, request_time))
+    texts = {key: json.dumps(value) for key, value in row.items()}
     for key, field in parse(template).items():
         if field.atom and field.atom in atoms:
             value = atoms[field.atom]
@@ -178,8 +179,8 @@ def json_from_atoms(
                 value = str(value).partition(" ")[2].rpartition(" ")[0] or value
             elif field.atom == "s":
                 value = _status_number(value)
-            row[key] = None if value == "-" else value
-    return "{" + ", ".join(f"{encode(key)}: {_careful(row[key])}" for key in row) + "}"
+            texts[key] = "null" if value == "-" else _careful(value)
+    return "{" + ", ".join(f"{encode(key)}: {text}" for key, text in texts.items()) + "}"
 
 
 @functools.lru_cache(maxsize=256)

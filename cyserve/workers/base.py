@@ -14,7 +14,7 @@ import random
 import signal
 import sys
 import time
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any
 
 from cyserve import process
@@ -271,8 +271,7 @@ class Worker:
 
     def own_handle_error(self) -> Any:
         """`handle_error` if somebody has replaced it; None: refusals go a shorter way."""
-        method = self.handle_error
-        return None if getattr(method, "__func__", None) is _HANDLE_ERROR else method
+        return None if is_as_written(self.handle_error, _HANDLE_ERROR) else self.handle_error
 
     def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
         """USR1: open the log files anew."""
@@ -300,6 +299,11 @@ class Worker:
             except (AttributeError, OSError, ValueError):
                 continue
         return _STDERR
+
+
+def is_as_written(method: Any, stock: Any) -> bool:
+    """Whether a bound method is `stock` itself. The proxies of wrapt show its `__func__`, too."""
+    return type(method) is MethodType and method.__func__ is stock
 
 
 _HANDLE_ERROR = Worker.handle_error

@@ -18,7 +18,7 @@ from cyserve.http.connection import READ, Connection
 from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
-from cyserve.workers.base import Worker
+from cyserve.workers.base import Worker, is_as_written
 from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
 from cyserve.workers.crew import Crew
 from cyserve.workers.turns import NAP, PARK, WAIT, Turns
@@ -77,7 +77,8 @@ class ThreadWorker(Worker):
         self.turns = Turns(self.cfg.threads)
         self.lock = threading.Lock()
         self.wanted = threading.Condition(self.lock)  # parked threads wait for it
-        self.crew = Crew(self, plain=self._handles() == _AS_WRITTEN)
+        methods = (self.handle, self.handle_request)
+        self.crew = Crew(self, plain=all(map(is_as_written, methods, _AS_WRITTEN)))
         self.loop.due = _FOREVER
         self.loop.wake_fd, self.wake_write = os.pipe()
         for fd in (self.loop.wake_fd, self.wake_write):
@@ -209,14 +210,16 @@ class ThreadWorker(Worker):
         """Run the complete request of a connection."""
         req = conn.request
         assert req is not None
+        last = False
         try:
-            if self.handle_request(req, conn) is False:
-                conn.keep = False
+            last = self.handle_request(req, conn) is False
         except Exception as exc:
             if not known(req, exc):
                 raise
         if conn.request is not None:
             conn.conclude()  # a subclass has done something else with it
+        if last:
+            conn.keep = False
 
     def failed(self, conn: Connection, exc: BaseException) -> None:
         """`handle` has raised, which does not happen unless it is a subclass's: live on."""
@@ -251,12 +254,6 @@ class ThreadWorker(Worker):
         """
         self.cycle.serve(req)
         return conn.keep
-
-    def _handles(self) -> list[Any]:
-        """What runs a request here, whoever may have replaced it."""
-        return [
-            getattr(method, "__func__", method) for method in (self.handle, self.handle_request)
-        ]
 
     # -- for subclasses and hooks: how things stand --
 
@@ -296,7 +293,7 @@ class ThreadWorker(Worker):
             _write(self.PIPE[1])
 
 
-_AS_WRITTEN = [ThreadWorker.handle, ThreadWorker.handle_request]
+_AS_WRITTEN = (ThreadWorker.handle, ThreadWorker.handle_request)
 
 
 def _write(fd: int) -> None:

@@ -10,7 +10,7 @@ from cyserve.http.connection import Connection
 from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
-from cyserve.workers.base import Worker
+from cyserve.workers.base import Worker, is_as_written
 from cyserve.workers.connection_loop import TICK, ConnectionLoop
 
 
@@ -38,7 +38,7 @@ class SyncWorker(Worker):
         self.cycle = Cycle(self, keep_alive=False)
         interval = min(TICK, self.timeout or TICK)
         self.waiter = PollWaiter(self.notify, interval, total=self.cfg.timeout or float("inf"))
-        as_written = getattr(self.handle, "__func__", None) is _HANDLE
+        as_written = is_as_written(self.handle, _HANDLE)
         ConnectionLoop(self, self.waiter).run(self.serve if as_written else self.serve_by_handle)
 
     def serve(self, connection: Connection) -> None:

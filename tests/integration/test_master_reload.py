@@ -163,9 +163,10 @@ def test_boot_timeout_ends_a_reload(start_changing):
 def test_a_second_hup_replaces_one_that_hangs(start_changing):
     server = start_changing()
     old = server.worker_pids()
-    write_app(server, answer="never", before="while not os.path.exists('go'): time.sleep(0.01)")
+    hang = "while not os.path.exists('go'): time.sleep(0.01)"
+    write_app(server, "never", f"open(f'{{os.getpid()}}.hangs', 'w').close()\n{hang}")
     server.signal(signal.SIGHUP)
-    server.wait_log("Booting worker with pid", count=4)
+    wait_for(lambda: len(list(server.directory.glob("*.hangs"))) == 2, "two that have read it")
     write_app(server)
     server.signal(signal.SIGHUP)
     server.wait_log("Hang up", count=2)

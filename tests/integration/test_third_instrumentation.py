@@ -114,3 +114,22 @@ def test_a_worker_class_that_counts_what_fails(start_server, kind):
         "quit",
         "request RuntimeError of worker 1",
     ]
+
+
+@pytest.mark.parametrize("method", ["handle", "handle_request"])
+@pytest.mark.parametrize("kind", ["sync", "gthread"])
+def test_methods_wrapped_by_wrapt_are_called(start_server, kind, method):
+    """Its proxies look like the methods that they wrap."""
+    module, base = BASES[kind]
+    config = f"""
+import wrapt
+
+def seen(wrapped, instance, args, kwargs):
+    instance.log.info("wrapped")
+    return wrapped(*args, **kwargs)
+
+wrapt.wrap_function_wrapper("gunicorn.workers.{module}", "{base}.{method}", seen)
+"""
+    server = start_server("shop:app", "-k", kind, files={"shop.py": APP}, config=config)
+    assert server.request("/").status == 200
+    server.wait_log(r"\[INFO\] wrapped")
