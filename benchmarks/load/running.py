@@ -116,6 +116,7 @@ def start(
     stem = f"{server.name}-{case.name}-{port}".replace("/", "_")
     values = {
         "python": str(python),
+        "bin": str(python.parent),
         "port": str(port),
         "workers": str(workers),
         "log": str(tmp / f"{stem}.access"),

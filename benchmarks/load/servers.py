@@ -1,7 +1,7 @@
 """Who is measured: each server is one declared entry. To add a rival, add an entry.
 
-In `command` these words are replaced: {python} the interpreter of the entry's environment, {app}
-the application's name in `load_apps`, {port}, {workers}, {log} the file for the access log, {tmp}
+In `command` these words are replaced: {python} the interpreter of the entry's environment, {bin}
+where it lies, {app} the application's name in `load_apps`, {port}, {workers}, {log} the file for the access log, {tmp}
 the run's temporary directory. Nothing here may import a server: they live in other environments.
 """
 
@@ -90,6 +90,12 @@ def _embedded(name: str, call: str, packages: tuple[str, ...] = ()) -> Server:
     return Server(name, "rivals", command, needs=(name,), packages=packages)
 
 
+def _rival(name: str, command: str, *, package: str = "", packages: tuple[str, ...] = ()) -> Server:
+    return Server(
+        name, "rivals", tuple(command.split()), needs=(package or name,), packages=packages
+    )
+
+
 _COMMON = ("--bind", "127.0.0.1:{port}", "--workers", "{workers}", "--log-level", "warning")
 _ACCESS_LOG = ("--access-logfile", "{log}")
 # OpenSSL's own server: one connection at a time, sends the file that is asked for and closes.
@@ -123,6 +129,27 @@ SERVERS = {
             packages=("gcc", "libev-dev"),
         ),
         _embedded("fastwsgi", "fastwsgi.run(load_apps.{app}, '127.0.0.1', {port}, loglevel=0)"),
+        _embedded("fastpysgi", "fastpysgi.run(load_apps.{app}, host='127.0.0.1', port={port})"),
+        _embedded(
+            "freastal", "freastal.serve(load_apps.{app}, host='127.0.0.1', port={port}, workers=1)"
+        ),
+        _rival(
+            "granian",
+            "{python} -m granian --interface wsgi --host 127.0.0.1 --port {port} "
+            "--workers {workers} --blocking-threads 1 --log-level warning load_apps:{app}",
+        ),
+        _rival(
+            "uwsgi",
+            "{bin}/uwsgi --http11-socket 127.0.0.1:{port} --module load_apps:{app} --master "
+            "--processes {workers} --disable-logging --need-app",
+            packages=("gcc",),
+        ),
+        _rival(
+            "waitress", "{python} -m waitress --listen=127.0.0.1:{port} --threads=1 load_apps:{app}"
+        ),
+        _rival(
+            "cheroot", "{python} -m cheroot --bind 127.0.0.1:{port} --threads 1 load_apps:{app}"
+        ),
         Server("limit", "", ("{tmp}/limit", "{port}"), packages=("gcc",), fixed_answer=True),
         Server("openssl", "", _S_SERVER, packages=("openssl",), fixed_answer=True, tls=True),
     )
