@@ -1,8 +1,9 @@
 """Who is measured: each server is one declared entry. To add a rival, add an entry.
 
 In `command` these words are replaced: {python} the interpreter of the entry's environment, {bin}
-where it lies, {app} the application's name in `load_apps`, {port}, {workers}, {log} the file for the access log, {tmp}
-the run's temporary directory. Nothing here may import a server: they live in other environments.
+where it lies, {app} the application's name in `load_apps`, {port}, {workers}, {log} the file for
+the access log, {tmp} the run's temporary directory. Nothing here may import a server: they live in
+other environments.
 """
 
 from collections.abc import Mapping
