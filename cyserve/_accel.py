@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
 __all__ = ("implementation", "io", "parser", "poll", "select")
 
 _kind: Literal["compiled", "pure"] = "pure"
+is_compiled = False  # the same, for those who ask for every connection
 
 
 class _Kernel(NamedTuple):
@@ -122,6 +123,7 @@ def select(word: str) -> None:
     """
     kernel = _pick(word)
     globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io, poll=kernel.poll)
+    globals().update(is_compiled=kernel.kind == "compiled")
 
 
 def implementation() -> Literal["compiled", "pure"]:
@@ -255,7 +257,8 @@ if TYPE_CHECKING:
         def __call__(self, rules: _Rules) -> _ChunkedDecoder[_Buffer]: ...
 
     class _Io(Protocol):
-        def accept(self, fd: int) -> int: ...
+        def accept(self, fd: int) -> tuple[int, Any] | None: ...
+        def close(self, fd: int) -> None: ...
         @property
         def InputBuffer(self) -> _MakeInputBuffer: ...
         @property

@@ -1,10 +1,12 @@
 from collections.abc import Iterable
+from typing import Any
 
 from typing_extensions import Self, disjoint_base
 
-__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept", "close")
 
-def accept(fd: int) -> int: ...
+def accept(fd: int) -> tuple[int, Any] | None: ...
+def close(fd: int) -> None: ...
 
 @disjoint_base
 class InputBuffer:

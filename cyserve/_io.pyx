@@ -10,7 +10,7 @@ Rules of this file
 Over 500 lines because four small classes of C and their docstrings take that.
 """
 
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, ECONNRESET, EINTR, errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
@@ -26,17 +26,20 @@ cimport cython
 from cyserve._bytes cimport (
     has_forbidden, is_blank, is_word, latin1, need_bytes, put, unchangeable, value_end,
 )
+from cyserve._peer cimport peer, peer_address
 from cyserve._sockets cimport (
     MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, iovec, msghdr, recv, send,
     sendmsg,
 )
+from cyserve._sockets cimport close as close_descriptor
 
 from time import monotonic_ns
+from typing import Any
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 
-__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept", "close")
 
 cdef enum:
     VECTORS = 64        # pieces given to one system call
@@ -77,20 +80,30 @@ cdef int build_tables() except -1:
 build_tables()
 
 
-def accept(fd: int) -> int:
-    """Take a connection from the listening non-blocking socket `fd`.
+def accept(fd: int) -> tuple[int, Any] | None:
+    """Take a connection from the listening non-blocking socket `fd`; None if nobody waits.
 
-    Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
+    Returns a descriptor in non-blocking mode and the address of the peer as getpeername tells it;
+    None for an address that is not known. Raises OSError as accept(2) does.
     """
     cdef int listener = fd
     cdef int taken = -1
+    cdef peer name
+    cdef unsigned int size
     while taken < 0:
-        taken = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        size = sizeof(name) - 1
+        taken = accept4(listener, &name.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if taken < 0 and errno == EAGAIN:
-            return -1
+            return None
         if taken < 0 and errno != EINTR and errno != ECONNABORTED:
             PyErr_SetFromErrno(OSError)
-    return taken
+    return taken, peer_address(&name, size)
+
+
+def close(fd: int) -> None:
+    """Close the socket `fd`, which nobody else has. Raises OSError as close(2) does."""
+    if close_descriptor(fd) < 0 and errno != ECONNRESET and errno != EINTR:
+        PyErr_SetFromErrno(OSError)
 
 
 cdef char *spare = NULL   # the memory of a buffer that was released, of SPARE bytes

@@ -8,6 +8,7 @@ Rules of this file
 - It is the reference for the compiled `_io.pyx`. Change both or neither.
 """
 
+import contextlib
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ import struct
 from collections import deque
 from collections.abc import Iterable
 from time import monotonic_ns
+from typing import Any
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import (
@@ -27,7 +29,7 @@ from cyserve._grammar import (
     response_options,
 )
 
-__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept", "close")
 
 
 def _class(allowed: bytes) -> str:
@@ -45,10 +47,11 @@ _start = struct.Struct("=Q")
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
 
 
-def accept(fd: int) -> int:
-    """Take a connection from the listening non-blocking socket `fd`.
+def accept(fd: int) -> tuple[int, Any] | None:
+    """Take a connection from the listening non-blocking socket `fd`; None if nobody waits.
 
-    Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
+    Returns a descriptor in non-blocking mode and the address of the peer as getpeername tells it;
+    None for an address that is not known. Raises OSError as accept(2) does.
     """
     listener = socket.socket(fileno=fd)
     try:
@@ -56,16 +59,22 @@ def accept(fd: int) -> int:
         listener.setblocking(False)
         while True:
             try:
-                client = listener.accept()[0]
+                client, address = listener.accept()
                 break
             except BlockingIOError:
-                return -1
+                return None
             except ConnectionAbortedError:
                 continue
     finally:
         listener.detach()
     client.setblocking(False)
-    return client.detach()
+    return client.detach(), address
+
+
+def close(fd: int) -> None:
+    """Close the socket `fd`, which nobody else has. Raises OSError as close(2) does."""
+    with contextlib.suppress(ConnectionResetError, InterruptedError):
+        os.close(fd)
 
 
 class InputBuffer:

@@ -3,6 +3,8 @@
 Declarations only; who calls them says why they cannot block.
 """
 
+from cyserve._peer cimport sockaddr
+
 cdef extern from *:
     """
     #include <sys/socket.h>
@@ -10,6 +12,7 @@ cdef extern from *:
     #define MSG_NOSIGNAL 0    /* macOS: Python ignores SIGPIPE anyway */
     #endif
     #include <fcntl.h>
+    #include <unistd.h>
     #ifdef __APPLE__
     #define SOCK_NONBLOCK 1
     #define SOCK_CLOEXEC 2
@@ -23,8 +26,7 @@ cdef extern from *:
     }
     #endif
     """
-    ctypedef struct sockaddr "struct sockaddr":
-        pass
+    int close(int fd)
     int accept4(int fd, sockaddr *name, unsigned int *size, int flags)
     int SOCK_NONBLOCK, SOCK_CLOEXEC
     ssize_t recv(int fd, void *buffer, size_t size, int flags)

@@ -101,27 +101,57 @@ class ClientSocket(socket.socket):
             transport.release()
 
 
+class UnusedSocket(ClientSocket):
+    """A client's socket that nobody has looked at: a whole one takes long to make, few are used.
+
+    At the first look at an attribute it becomes a `ClientSocket` of the transport's descriptor.
+    It is made without a call of `__init__`; PlainTransport tells it its transport.
+    """
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        transport: PlainTransport | None = _transport_of(self)
+        if transport is not None and transport.fd >= 0:
+            socket.socket.__init__(self, -1, _STREAM, 0, transport.fd)
+            self.__class__ = ClientSocket  # type: ignore[assignment]  # mypy: it is a base
+        else:  # that is gone: it looks like one that has been closed
+            socket.socket.__init__(self)
+            self.__class__ = ClientSocket  # type: ignore[assignment]
+            self.close()
+        return getattr(self, name)
+
+
+_transport_of: Callable[[ClientSocket], Any] = ClientSocket.__dict__["transport"].__get__
+
+
 def accept(listener: Any, make: Callable[[int, int], Any] = ClientSocket) -> tuple[Any, Any] | None:
     """Take a client from a listener: its socket and its address; None if nobody waits.
 
     make: the socket's class, called with address family and descriptor. Never waits, whatever the
     listener's timeout. Raises OSError as accept(2) does.
     """
-    fd = _accel.io.accept(listener.fileno())
-    if fd < 0:
+    taken = _accel.io.accept(listener.fileno())
+    if taken is None:
         return None
-    family = int(listener.family)
-    sock = make(family, fd)
+    fd, address = taken
+    sock = make(int(listener.family), fd)
+    return sock, address if address is not None else peer_of(sock)
+
+
+def peer_of(sock: socket.socket) -> Any:
+    """The address of a peer, as far as it is known."""
     try:
-        return sock, sock.getpeername()
+        return sock.getpeername()
     except OSError:  # it has gone already
-        return sock, "" if family == socket.AF_UNIX else ("", 0)
+        return "" if sock.family == socket.AF_UNIX else ("", 0)
 
 
 class PlainTransport:
     """A connected stream socket without encryption.
 
-    sock: the client socket, in non-blocking mode; waiter: how to wait when a call must.
+    sock: the client socket, in non-blocking mode; waiter: how to wait when a call must; fd: its
+    descriptor if it is an `UnusedSocket`, which does not know.
     """
 
     secure = False  # what travels is not encrypted
@@ -142,18 +172,19 @@ class PlainTransport:
         "waiting",
     )
 
-    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
+    def __init__(self, sock: socket.socket, waiter: Waiter, fd: int = -1) -> None:
         self.sock = sock
         self.told = isinstance(sock, ClientSocket)  # by the socket when it is closed
         if isinstance(sock, ClientSocket):
             sock.transport = self
-        self.fd = sock.fileno()
+        self.fd = fd if fd >= 0 else sock.fileno()
         self.waiter = waiter
-        self.input = _accel.io.InputBuffer()
-        self.output = _accel.io.OutputBuffer()
+        kernel = _accel.io
+        self.input = kernel.InputBuffer()
+        self.output = kernel.OutputBuffer()
         self.make_head: Callable[[str, Iterable[tuple[str, str]]], _accel.ResponseHead]
-        self.make_head = _accel.io.ResponseHead
-        self.compiled = _accel.implementation() == "compiled"
+        self.make_head = kernel.ResponseHead
+        self.compiled = _accel.is_compiled
         # The same two once more if they are compiled: calls through these are C calls.
         self.direct_input = self.input if self.compiled else None
         self.direct_output = self.output if self.compiled else None
@@ -257,7 +288,8 @@ class PlainTransport:
 
     def discard(self) -> None:
         """Forget everything that waits to be sent."""
-        self.output.clear()
+        if len(self.output):
+            self.output.clear()
         self.waiting = 0
         file, self.file = self.file, None  # first: the thread may be interrupted anywhere
         if file is not None:
@@ -280,8 +312,13 @@ class PlainTransport:
 
     def close(self) -> None:
         self.discard()
+        sock, fd = self.sock, self.fd
         self.release()
-        self.sock.close()
+        if type(sock) is not UnusedSocket:
+            sock.close()
+        elif fd >= 0:
+            sock.transport = None
+            _accel.io.close(fd)
 
     def release(self) -> None:
         """The descriptor is somebody else's from now on: the next client's, or the application's.

@@ -3,6 +3,7 @@
 cimport cython
 
 from cyserve.http.connection cimport Connection, Context
+from cyserve.http.transport cimport PlainTransport
 
 cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
 cdef double _LOOK
@@ -10,6 +11,7 @@ cdef double _LOOK
 
 cdef class ConnectionLoop:
     cdef public object worker, log, waiter, poller, others, certificates, make_transport
+    cdef public object slot, take_client
     cdef public object ready, arrivals
     cdef public Context context
     cdef public double graceful_timeout, now, due, earliest, stop_at, farewell
@@ -31,6 +33,11 @@ cdef class ConnectionLoop:
 
     @cython.locals(connection=Connection, step=int)
     cdef Connection _accept(self)
+    cdef Py_ssize_t _fair_share(self) except -1
+
+    @cython.locals(connection=Connection, transport=PlainTransport)
+    cdef Connection _take_from(self, object endpoint, int listener)
+    cdef PlainTransport _transport(self, int fd, object endpoint)
     cdef bint _register(self, Connection connection, int interest) except -1
     cdef _unregister(self, Connection connection)
     cdef _close(self, Connection connection)

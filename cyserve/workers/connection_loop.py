@@ -20,7 +20,7 @@ from cyserve import _accel
 from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
 from cyserve.http.environ import Endpoint
-from cyserve.http.transport import PlainTransport, Waiter, accept
+from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, Waiter, peer_of
 from cyserve.scoreboard import DRAINING
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
@@ -46,6 +46,8 @@ LOST = 3  # with a thread that does not come back (request_timeout)
 _READ, _WRITE, _RUN, _LOOK = READ, WRITE, RUN, LOOK
 _WAITING, _READY, _RUNNING = WAITING, READY, RUNNING
 
+_new_socket = socket.socket.__new__
+
 #: accept(2) may work later: no descriptor or memory now, or what befell one client's connection.
 ACCEPT_LATER = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EPERM} | {
     getattr(errno, name, errno.ENOBUFS)
@@ -70,6 +72,8 @@ class ConnectionLoop:
         self.max_connections: int = cfg.worker_connections
         self.certificates: Certificates | None = worker.certificates
         self.make_transport = transport_maker(worker, waiter)
+        self.take_client = _accel.io.accept
+        self.slot = worker.slot
         self.poller = _accel.poll.Poller()
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
@@ -272,7 +276,7 @@ class ConnectionLoop:
                 self._pause_accepting()
                 return None
         self.held = False
-        connection = self._take_from(self.endpoints[fd])
+        connection = self._take_from(self.endpoints[fd], fd)
         self.share -= 1
         if connection is None or not self.share:
             self.share = 0
@@ -306,11 +310,11 @@ class ConnectionLoop:
         self.lightest = own + SPREAD < others
         return int(min(max(self.held, others + SPREAD - own), ACCEPT_BATCH))
 
-    def _take_from(self, endpoint: Endpoint) -> Connection | None:
+    def _take_from(self, endpoint: Endpoint, listener: int) -> Connection | None:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
         if full and self.worker.alive:
-            if not _somebody_waits(endpoint.listener.fileno()):
+            if not _somebody_waits(listener):
                 return None  # nobody's connection is closed for nobody
             if not self._make_room():
                 self._pause_accepting()
@@ -318,7 +322,7 @@ class ConnectionLoop:
         transport = None
         while transport is None:
             try:
-                accepted = accept(endpoint.listener.sock)
+                accepted = self.take_client(listener)
             except OSError as exc:
                 if exc.errno not in ACCEPT_LATER:
                     raise
@@ -329,16 +333,26 @@ class ConnectionLoop:
                 return None
             if accepted is None:
                 return None
-            sock, address = accepted
-            try:
-                transport = self.make_transport(sock)
-            except OSError:
-                sock.close()  # its client has gone already
+            fd, address = accepted
+            transport = self._transport(fd, endpoint)
+        if address is None:
+            address = peer_of(transport.sock)
         connection = Connection(transport, address, endpoint, self.context)
         connection.fd = transport.fd
         self.connections[connection.fd] = connection
-        self.worker.slot.connections = len(self.connections)
+        self.slot.connections = len(self.connections)
         return connection
+
+    def _transport(self, fd: int, endpoint: Endpoint) -> PlainTransport | None:
+        """The transport of a client's socket; None if the client has gone already."""
+        if self.certificates is None:
+            return PlainTransport(_new_socket(UnusedSocket), self.waiter, fd)
+        sock = ClientSocket(int(endpoint.listener.sock.family), fd)
+        try:
+            return self.make_transport(sock)
+        except OSError:
+            sock.close()
+            return None
 
     def _make_room(self) -> bool:
         """Close the connections that have been idle for longest, a few at a time."""
@@ -367,10 +381,10 @@ class ConnectionLoop:
         self.worker.slot.state = DRAINING
         self.held = False
         self._pause_accepting()
-        for endpoint in self.endpoints.values():
+        for fd, endpoint in self.endpoints.items():
             queued = endpoint.listener.get_backlog()
             for _ in range(queued if queued >= 0 else ACCEPT_BATCH):
-                connection = self._take_from(endpoint)
+                connection = self._take_from(endpoint, fd)
                 if connection is None:
                     break
                 self.settle(connection, connection.start(self.now))
@@ -437,7 +451,7 @@ class ConnectionLoop:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
             self._unregister(connection)
             del self.connections[connection.fd]
-            self.worker.slot.connections = len(self.connections)
+            self.slot.connections = len(self.connections)
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()

@@ -33,6 +33,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
     for name, module in zip(("parser", "io", "poll"), modules, strict=True):
         monkeypatch.setattr(_accel, name, module)
     monkeypatch.setattr(_accel, "_kind", request.param)
+    monkeypatch.setattr(_accel, "is_compiled", request.param == "compiled")
     return modules
 
 

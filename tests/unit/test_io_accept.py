@@ -1,7 +1,8 @@
-"""accept: a client's descriptor, by every family, and when there is nobody."""
+"""accept and close: a client's descriptor and address, by every family; when there is nobody."""
 
 import os
 import socket
+import sys
 
 import pytest
 
@@ -32,7 +33,9 @@ def listener(request, tmp_path):
 def test_a_descriptor_in_non_blocking_mode(io, listener):
     with socket.socket(listener.family) as client:
         client.connect(listener.getsockname())
-        with socket.socket(fileno=io.accept(listener.fileno())) as taken:
+        fd, address = io.accept(listener.fileno())
+        with socket.socket(fileno=fd) as taken:
+            assert address == taken.getpeername()
             assert taken.family == listener.family
             assert not os.get_blocking(taken.fileno())
             assert not taken.get_inheritable()
@@ -41,14 +44,75 @@ def test_a_descriptor_in_non_blocking_mode(io, listener):
             assert taken.recv(1) == b"x"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.10.99", "127.100.255.109"])
+def test_each_digit_of_an_address(io, host):
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as listener, socket.socket() as client:
+        try:
+            client.bind((host, 0))
+        except OSError as exc:
+            pytest.skip(f"only one address of its own here: {exc}")
+        client.connect(listener.getsockname())
+        fd, address = io.accept(listener.fileno())
+        io.close(fd)
+        assert address == client.getsockname()
+        assert [type(part) for part in address] == [str, int]
+
+
+@pytest.mark.parametrize("name", ["named", "é" * 10, "x" * 40])
+def test_a_unix_client_with_a_name(io, tmp_path, name):
+    path = f"/tmp/{os.getpid()}-{name}"
+    with listening(socket.AF_UNIX, str(tmp_path / "s")) as listener:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.bind(path)
+            try:
+                client.connect(listener.getsockname())
+                fd, address = io.accept(listener.fileno())
+            finally:
+                os.unlink(path)
+            io.close(fd)
+            assert address == path
+
+
+def test_a_unix_path_that_fills_the_address(io, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with listening(socket.AF_UNIX, "s") as listener, socket.socket(socket.AF_UNIX) as client:
+        client.bind("x" * 107)
+        client.connect("s")
+        fd, address = io.accept(listener.fileno())
+        io.close(fd)
+        assert address == "x" * 107
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
+def test_a_unix_client_with_an_abstract_name(io, tmp_path):
+    name = f"\0cyserve {os.getpid()} \xff\0z".encode("latin-1")
+    with listening(socket.AF_UNIX, str(tmp_path / "s")) as listener:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.bind(name)
+            client.connect(listener.getsockname())
+            fd, address = io.accept(listener.fileno())
+            io.close(fd)
+            assert address == name
+
+
+def test_close(io):
+    ours, theirs = socket.socketpair()
+    with theirs:
+        fd = ours.detach()
+        io.close(fd)
+        assert theirs.recv(1) == b""
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            io.close(fd)
+
+
 def test_nobody_waits(io, listener):
-    assert io.accept(listener.fileno()) == -1
+    assert io.accept(listener.fileno()) is None
 
 
 def test_default_timeout_of_the_application_is_not_heeded(io, listener):
     socket.setdefaulttimeout(0.01)
     try:
-        assert io.accept(listener.fileno()) == -1
+        assert io.accept(listener.fileno()) is None
     finally:
         socket.setdefaulttimeout(None)
 
@@ -60,8 +124,8 @@ def test_a_client_that_has_gone(io, listener):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
     taken = io.accept(listener.fileno())
-    if taken >= 0:
-        os.close(taken)
+    if taken is not None:
+        os.close(taken[0])
 
 
 def test_errors_are_raised(io):
