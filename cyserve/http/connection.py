@@ -111,7 +111,7 @@ class Connection(Origin):
         self.endpoint = endpoint
         self.context = context
         self.compiled = transport.compiled  # the kernel's objects are extension types
-        self.template = endpoint.connection_template(address, transport.sock)
+        self.template: dict[str, Any] | None = None  # of the environ; see Endpoint.template_of
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
         self.state = context.first_state
@@ -271,7 +271,7 @@ class Connection(Origin):
                 if transport.secure and len(transport.input):
                     raise InvalidProxyHeader("something else came before TLS")
                 self.proxy_header = header
-                self.template.update(header.environ())
+                self.endpoint.template_of(self).update(header.environ())
             elif transport.secure and len(transport.input):
                 # Said in the clear, it must not become part of what is encrypted.
                 raise InvalidProxyHeader("it breaks off")
@@ -476,7 +476,7 @@ class Connection(Origin):
             return CLOSE
         self.state = _LINGERING
         self.request = None
-        self.template = {}  # nothing else is needed of it
+        self.template = None  # nothing else is needed of it
         self.linger_until = now + LINGER_TOTAL
         return self._linger(now)
 

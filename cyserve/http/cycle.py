@@ -187,7 +187,8 @@ class Cycle:
     def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
         try:
             if not environ:  # it could not be made
-                environ = req.head.fill_environ(req.connection.template)
+                template = req.connection.endpoint.template_of(req.connection)
+                environ = req.head.fill_environ(template)
             self.access(resp, req, environ, timedelta(seconds=seconds))
         except Exception:  # a logger of the user's must not end the worker
             self.log.exception("Exception while logging access")

@@ -108,19 +108,27 @@ class Endpoint:
     def connection_template(self, address: Any, sock: Any) -> dict[str, Any]:
         """The template with the keys of one connection added."""
         template = self.template.copy()
-        template["gunicorn.socket"] = sock
-        if isinstance(address, tuple):
-            template["REMOTE_ADDR"] = address[0]
-            template["REMOTE_PORT"] = str(address[1])
-        else:
-            template["REMOTE_ADDR"] = ""
-            template.pop("REMOTE_PORT", None)
+        _name_peer(template, address, sock)
+        return template
+
+    def template_of(self, connection: Any) -> dict[str, Any]:
+        """The template of a connection; it is made when it is wanted for the first time."""
+        template: dict[str, Any] | None = connection.template
+        if template is None:
+            sock = connection.transport.sock
+            template = self.connection_template(connection.address, sock)
+            connection.template = template
         return template
 
     def make_environ(self, req: Request, early_hints: Any) -> dict[str, Any]:
         """The environ of one request; raises ConfigurationProblem if SCRIPT_NAME does not fit."""
         connection = req.connection
-        environ = req.fill_environ(connection.template)
+        template = connection.template
+        if template is None and connection.requests == 1:  # it may be the only one
+            environ = req.fill_environ(self.template)
+            _name_peer(environ, connection.address, connection.transport.sock)
+        else:
+            environ = req.fill_environ(self.template_of(connection))
         if req.body is not NO_BODY:
             environ["wsgi.input"] = req.body
         environ["wsgi.early_hints"] = early_hints
@@ -133,6 +141,16 @@ class Endpoint:
         if self.is_unix:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = _name_from_host(environ, self)
         return environ
+
+
+def _name_peer(environ: dict[str, Any], address: Any, sock: Any) -> None:
+    environ["gunicorn.socket"] = sock
+    if isinstance(address, tuple):
+        environ["REMOTE_ADDR"] = address[0]
+        environ["REMOTE_PORT"] = str(address[1])
+    else:
+        environ["REMOTE_ADDR"] = ""
+        environ.pop("REMOTE_PORT", None)
 
 
 def path_below(script_name: str, path: str) -> str:

@@ -102,7 +102,7 @@ def _log_access(connection: "Connection", req: Any, exc: BaseException) -> None:
         resp.start_response(status_for(exc), [("Content-Type", "text/html")])
         resp.force_close()
         resp.headers_sent = True
-        environ = req.head.fill_environ(connection.template)
+        environ = req.head.fill_environ(connection.endpoint.template_of(connection))
         context.access(resp, req, environ, timedelta())
     except Exception:  # a logger of the user's that counts on the hook pre_request, perhaps
         context.log.debug("Exception while logging access", exc_info=True)

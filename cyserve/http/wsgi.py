@@ -104,8 +104,8 @@ def create(
     if not known or endpoint.address != address:
         multithread = known and endpoint.template["wsgi.multithread"]
         endpoint = Endpoint(cfg, _Listener(address), multithread=multithread)
-    connection.template = endpoint.connection_template(client, sock)
-    connection.template.update(proxy_environ(req))
+    connection.template = template = endpoint.connection_template(client, sock)
+    template.update(proxy_environ(req))
     environ = endpoint.make_environ(req, resp.early_hints if own else None)
     shared = environ["wsgi.multithread"]
     environ.update(default_environ(req, sock, cfg))

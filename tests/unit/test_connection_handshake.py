@@ -79,8 +79,10 @@ def test_the_request_is_there_as_soon_as_the_handshake_ends(peers):
     peer.speak(GET)
     assert connection.proceed(102.0) == RUN
     assert connection.request is not None
-    assert connection.template["wsgi.url_scheme"] == "https"
-    assert connection.template["gunicorn.socket"] is connection.transport.sock
+    assert connection.endpoint.template["wsgi.url_scheme"] == "https"
+    assert (
+        connection.endpoint.template_of(connection)["gunicorn.socket"] is connection.transport.sock
+    )
 
 
 def test_the_time_for_the_head_begins_after_the_handshake(peers):
@@ -191,7 +193,9 @@ def test_a_header_comes_before_the_handshake(proxied, header, together):
     proxied.speak(GET)
     assert connection.proceed(102.0) == RUN
     assert connection.deadline == NEVER
-    assert connection.template["REMOTE_ADDR"] == ("1.2.3.4" if header else "192.0.2.7")
+    assert connection.endpoint.template_of(connection)["REMOTE_ADDR"] == (
+        "1.2.3.4" if header else "192.0.2.7"
+    )
 
 
 @pytest.mark.parametrize("begun", [b"P", b"PROXY", b"\r\n", b"\r\n\r\n\0"])
@@ -221,7 +225,7 @@ def test_a_header_within_tls_is_no_header(proxied):
     proxied.speak(PROXY + GET)
     connection.proceed(100.0)
     assert connection.request is None
-    assert connection.template.get("REMOTE_ADDR") != "1.2.3.4"
+    assert connection.endpoint.template_of(connection).get("REMOTE_ADDR") != "1.2.3.4"
     assert len(proxied.log.lines) == 1
 
 

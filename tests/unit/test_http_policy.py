@@ -52,11 +52,28 @@ def test_environ_of_a_plain_request(ask):
     assert environ["wsgi.input"].read() == b""
 
 
-def test_the_template_is_not_changed(ask):
+def test_the_templates_are_not_changed(ask):
     peer = ask("X-One: 1")
-    before = dict(peer.connection.template)
-    environ_of(peer)["REQUEST_METHOD"] = "changed"
-    assert peer.connection.template == before
+    of_listener = dict(peer.endpoint.template)
+    first = environ_of(peer)
+    first["REQUEST_METHOD"] = "changed"
+    peer.connection.requests += 1  # from the second one on, a connection has its own template
+    second = environ_of(peer)
+    of_connection = dict(peer.connection.template)
+    second["REQUEST_METHOD"] = "changed"
+    assert list(second.items()) == list(first.items())
+    assert (peer.endpoint.template, peer.connection.template) == (of_listener, of_connection)
+
+
+def test_the_environ_of_a_unix_client(ask):
+    peer = ask()
+    peer.connection.address = ""
+    for _ in range(2):
+        environ = environ_of(peer)
+        assert environ["REMOTE_ADDR"] == ""
+        assert "REMOTE_PORT" not in environ
+        assert environ["gunicorn.socket"] is peer.transport.sock
+        peer.connection.requests += 1
 
 
 @pytest.mark.parametrize(
