@@ -23,7 +23,7 @@ cdef class Connection(Origin):
     cdef public int state, fd, step, interest, place
     cdef public double deadline, idle_since, linger_until
     cdef public object proxy_header
-    cdef public bint compiled, unread, lent
+    cdef public bint compiled, unread, over, lent
     cdef object _trusted
     cdef object __weakref__
 
@@ -35,6 +35,8 @@ cdef class Connection(Origin):
 
     @cython.locals(state=int, step=int, waiting=Py_ssize_t)
     cpdef int expire(self, double now) except -1
+
+    @cython.locals(req=RequestCore)
     cpdef finish_request(self)
     cpdef int refuse(self, object exc, double now) except -1
 

@@ -91,6 +91,7 @@ class Connection(Origin):
         "keep",
         "lane",
         "lent",
+        "over",
         "linger_until",
         "place",
         "proxy_header",
@@ -121,6 +122,7 @@ class Connection(Origin):
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
+        self.over = False  # the client has said that nothing comes after what it sent
         self.lent = False  # the application may use the socket itself (Upgrade)
         self.linger_until = _NEVER
         self._trusted: bool | None = None
@@ -391,7 +393,9 @@ class Connection(Origin):
 
     def finish_request(self) -> None:
         """Called after the response: settle whether the connection can carry another request."""
-        body = self.request.body if self.request is not None else NO_BODY
+        req = self.request
+        body = req.body if req is not None else NO_BODY
+        self.over = req is not None and body is NO_BODY and not (self.lent or req.persistent())
         self.request = None
         self.state = _HEAD
         if self.lent:
@@ -457,13 +461,16 @@ class Connection(Origin):
         """True when closing at once could destroy the response (RFC 9112 section 9.6).
 
         Bytes that nobody read, or that come later, make the kernel reset the connection, and the
-        reset may overtake the response; so the rest is read and dropped first.
+        reset may overtake the response; so the rest is read and dropped first. A client that has
+        asked for the end of the connection must not send any more.
         """
         transport = self.transport
         if transport.broken:
             return False
         if self.unread or len(transport.input):
             return True
+        if self.over:
+            return False
         try:
             return transport.fill(512) > 0
         except OSError:

@@ -264,6 +264,37 @@ def test_a_client_that_may_still_be_sending_is_lingered_over(peer):
     assert not read.connection._must_linger()
 
 
+@pytest.mark.parametrize(
+    ("head", "more", "lingers"),
+    [
+        (b"HTTP/1.1\r\nHost: h", b"", False),
+        (b"HTTP/1.1\r\nHost: h", b"GET", True),
+        (b"HTTP/1.1\r\nHost: h\r\nConnection: close", b"GET", False),  # its own word was another
+        (b"HTTP/1.0", b"GET", False),
+        (b"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0", b"GET", False),
+        (b"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1", b"xGET", True),
+    ],
+)
+def test_one_that_has_asked_for_the_end_is_not_expected_to_send_more(peer, head, more, lingers):
+    asking = peer(b"GET / " + head + b"\r\n\r\n")
+    connection = asking.connection
+    if b"Length: 1" in head:
+        assert connection.proceed(0.0) == READ
+        asking.client.sendall(more[:1])
+        more = more[1:]
+    assert connection.proceed(0.0) == RUN
+    asking.client.sendall(more)
+    connection.finish_request()
+    assert connection._must_linger() == lingers
+
+
+def test_one_that_has_asked_for_the_end_and_sent_more_at_once_is_lingered_over(peer):
+    asking = peer(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n\r\n")
+    assert asking.connection.proceed(0.0) == RUN
+    asking.connection.finish_request()
+    assert asking.connection._must_linger()
+
+
 def test_a_rest_that_is_malformed_ends_the_connection(peer):
     bad = peer(chunked(b"hello")[:-5] + b"nonsense\r\n", client_body_buffer_size=5)
     connection = bad.connection
