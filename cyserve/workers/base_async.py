@@ -15,7 +15,8 @@ from cyserve.http.cycle import Cycle, known
 from cyserve.http.environ import Endpoint
 from cyserve.http.request import Request
 from cyserve.workers.base import Worker
-from cyserve.workers.connection_loop import RUNNING, WAITING, transport_maker
+from cyserve.workers.connection_loop import RUNNING, WAITING
+from cyserve.workers.transports import transport_maker
 
 PIPELINE_BATCH = 16  # requests served from one connection's buffer before the others' turn
 

@@ -3,6 +3,7 @@
 cimport cython
 
 from cyserve.http.connection cimport Connection, Context
+from cyserve.http.cycle cimport Cycle
 from cyserve.http.transport cimport PlainTransport
 
 cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
@@ -13,6 +14,7 @@ cdef class ConnectionLoop:
     cdef public object worker, log, waiter, poller, others, certificates, make_transport
     cdef public object slot, take_client
     cdef public object ready, arrivals
+    cdef public list passed
     cdef public Context context
     cdef public double graceful_timeout, now, due, earliest, stop_at, farewell
     cdef public double next_complaint, next_look, next_breath, hold_until, next_count
@@ -33,6 +35,8 @@ cdef class ConnectionLoop:
 
     @cython.locals(connection=Connection, step=int)
     cdef Connection _accept(self)
+    @cython.locals(connection=Connection, next_beat=double)
+    cpdef run(self, object serve, Cycle cycle = *)
     cdef Py_ssize_t _fair_share(self) except -1
 
     @cython.locals(connection=Connection, transport=PlainTransport)

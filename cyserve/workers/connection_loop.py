@@ -12,16 +12,17 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
 from cyserve import _accel
 from cyserve.certificates import Certificates
 from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
+from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, Waiter, peer_of
 from cyserve.scoreboard import DRAINING
+from cyserve.workers.transports import transport_maker
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
 COUNT = 0.001  # seconds between looks at how many connections the other workers hold
@@ -82,6 +83,7 @@ class ConnectionLoop:
         self.connections: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()
         self.arrivals: deque[int] = deque()  # listeners with new connections
+        self.passed: list[int] = []  # listeners at whose line's end this worker belongs
         self.share = 0  # how many more are taken from the first of them in this turn
         self.lightest = False  # this worker holds fewer connections than the others
         self.hold_until = 0.0  # until then they are left to others
@@ -178,7 +180,16 @@ class ConnectionLoop:
 
     def wait(self, until: float) -> None:
         """Wait until something is ready, at most until then (monotonic clock)."""
+        self.line_up()
         self.awake(self.poller.wait(min(until, self.wake_at()) - self.now))
+
+    def line_up(self) -> None:
+        """Before a thread waits: whoever has accepted last goes to the end of the line.
+
+        Nobody who is at work stands in the way there, so it need not be after each connection.
+        """
+        while self.passed:
+            self.poller.requeue_listener(self.passed.pop())
 
     def awake(self, found: list[int]) -> None:
         """The same as `arrived`, for a thread that has waited: the others had the GIL then."""
@@ -190,12 +201,12 @@ class ConnectionLoop:
         waits = self.held and not self.accepting and self.open and self.worker.alive
         return self.hold_until if waits else float("inf")
 
-    def run(self, serve: Any) -> None:
+    def run(self, serve: Any, cycle: Cycle | None = None) -> None:
         """Serve with one thread until the worker is told to stop.
 
-        serve: runs the request of a connection.
+        serve: runs the request of a connection; cycle: does it if `serve` would do nothing else.
         """
-        worker = self.worker
+        worker, waiter = self.worker, self.waiter
         tick = min(TICK, worker.timeout or TICK)
         next_beat = 0.0
         self.poller.register(self.wake_fd, _READ)
@@ -206,7 +217,12 @@ class ConnectionLoop:
                 if self.now >= next_beat:  # each request may take the whole timeout
                     worker.notify()
                     next_beat = self.now + BEAT
-                serve(connection)
+                if cycle is None:
+                    serve(connection)
+                else:
+                    waiter.restart()  # type: ignore[attr-defined]  # a PollWaiter
+                    assert connection.request is not None
+                    cycle.run(connection.request)
                 self.answered(connection)
             elif self.now < self.due:
                 self.wait(min(self.due, self.farewell, self.stop_at))
@@ -257,6 +273,7 @@ class ConnectionLoop:
 
     def _pause_accepting(self) -> None:
         self.arrivals.clear()
+        self.passed.clear()
         if self.accepting:
             self.accepting = False
             for fd in self.endpoints:
@@ -282,8 +299,8 @@ class ConnectionLoop:
             self.share = 0
             if self.arrivals:
                 self.arrivals.popleft()
-            if self.accepting and not self.lightest:
-                self.poller.requeue_listener(fd)
+            if self.accepting and not self.lightest and fd not in self.passed:
+                self.passed.append(fd)
         if connection is None:
             return None
         step = connection.start(self.now)
@@ -462,21 +479,6 @@ def _somebody_waits(listener: int) -> bool:
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], PlainTransport]:
-    """A function that makes the transport of a client's socket: TLS if `worker` has certificates.
-
-    waiter: a `Waiter`, or None if each transport is given one of its own. The function raises
-    OSError if the client has gone.
-    """
-    certificates: Certificates | None = worker.certificates
-    if certificates is None:
-        return lambda sock: PlainTransport(sock, waiter)
-    from cyserve.http.tls import TLSTransport  # noqa: PLC0415 - it loads ssl
-
-    ragged = bool(worker.cfg.suppress_ragged_eofs)
-    return lambda sock: TLSTransport(sock, waiter, certificates.context, ragged=ragged)
 
 
 def draining_ends(patience: float) -> tuple[float, float]:

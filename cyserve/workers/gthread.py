@@ -188,6 +188,8 @@ class ThreadWorker(Worker):
                 continue
             if role == WAIT and poller.waiting:
                 return True  # left behind by one that is held up
+            if role == WAIT:
+                loop.line_up()
             found: list[int] = []
             called = False
             lock.release()

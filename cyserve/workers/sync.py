@@ -38,8 +38,13 @@ class SyncWorker(Worker):
         self.cycle = Cycle(self, keep_alive=False)
         interval = min(TICK, self.timeout or TICK)
         self.waiter = PollWaiter(self.notify, interval, total=self.cfg.timeout or float("inf"))
-        as_written = is_as_written(self.handle, _HANDLE)
-        ConnectionLoop(self, self.waiter).run(self.serve if as_written else self.serve_by_handle)
+        loop = ConnectionLoop(self, self.waiter)
+        if not is_as_written(self.handle, _HANDLE):
+            loop.run(self.serve_by_handle)
+        elif not is_as_written(self.handle_request, _HANDLE_REQUEST):
+            loop.run(self.serve)
+        else:
+            loop.run(self.serve, self.cycle)
 
     def serve(self, connection: Connection) -> None:
         """Run the gathered request of a connection.
@@ -86,3 +91,4 @@ class SyncWorker(Worker):
 
 
 _HANDLE = SyncWorker.handle
+_HANDLE_REQUEST = SyncWorker.handle_request

@@ -6,6 +6,7 @@ import pytest
 from http_helpers import Log, Peer
 
 from cyserve.http.connection import CLOSE, RUN
+from cyserve.workers import sync
 from cyserve.workers.sync import SyncWorker
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -49,3 +50,37 @@ def test_it_may_end_the_worker(kernel):
 
     with pytest.raises(SystemExit):
         serve(leave)
+
+
+class Subclass(SyncWorker):
+    def handle_request(self, listener, req, client, addr):
+        super().handle_request(listener, req, client, addr)
+
+
+class Handling(SyncWorker):
+    def handle(self, listener, client, addr):
+        super().handle(listener, client, addr)
+
+
+@pytest.mark.parametrize(
+    ("kind", "by"), [(SyncWorker, "cycle"), (Subclass, "serve"), (Handling, "serve_by_handle")]
+)
+def test_what_nobody_has_replaced_is_not_called(monkeypatch, kind, by):
+    given = []
+
+    class Loop:
+        def __init__(self, worker, waiter):
+            pass
+
+        def run(self, serve, cycle=None):
+            given.extend((serve, cycle))
+
+    monkeypatch.setattr(sync, "ConnectionLoop", Loop)
+    monkeypatch.setattr(sync, "Cycle", lambda worker, keep_alive: "cycle")
+    worker = kind.__new__(kind)
+    worker.timeout = 30
+    worker.cfg = SimpleNamespace(timeout=30)
+    worker.run()
+    serve, cycle = given
+    assert cycle == ("cycle" if by == "cycle" else None)
+    assert by == "cycle" or serve == getattr(worker, by)
