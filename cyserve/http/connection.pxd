@@ -32,6 +32,7 @@ cdef class Connection(Origin):
     @cython.locals(state=int, got=Py_ssize_t)
     cpdef int proceed(self, double now) except -1
     cpdef int answered(self, double now) except -1
+    cpdef close(self)
 
     @cython.locals(state=int, step=int, waiting=Py_ssize_t)
     cpdef int expire(self, double now) except -1

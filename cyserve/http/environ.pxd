@@ -4,6 +4,7 @@ cimport cython
 
 from cyserve.http.request cimport Origin, RequestCore
 
+cdef str _decimal(long long number)
 cdef _name_peer(dict environ, object address, object sock)
 
 

@@ -146,11 +146,17 @@ class Endpoint:
 def _name_peer(environ: dict[str, Any], address: Any, sock: Any) -> None:
     environ["gunicorn.socket"] = sock
     if isinstance(address, tuple):
+        port = address[1]
         environ["REMOTE_ADDR"] = address[0]
-        environ["REMOTE_PORT"] = str(address[1])
+        environ["REMOTE_PORT"] = _decimal(port) if type(port) is int else str(port)
     else:
         environ["REMOTE_ADDR"] = ""
         environ.pop("REMOTE_PORT", None)
+
+
+def _decimal(number: int) -> str:
+    """For C's numbers: Python's take five times as long."""
+    return f"{number}"
 
 
 def path_below(script_name: str, path: str) -> str:

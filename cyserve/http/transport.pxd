@@ -16,6 +16,11 @@ cdef class PlainTransport:
 
     @cython.locals(pending=Py_ssize_t)
     cpdef Py_ssize_t flush(self) except -1
+    cpdef discard(self)
+
+    @cython.locals(fd=int)
+    cpdef close(self)
+    cpdef release(self)
     cdef int write(self, bytes data) except -1
     cdef int rest(self) except -1
 
