@@ -19,7 +19,8 @@ from json.encoder import encode_basestring_ascii as encode
 from math import isfinite
 from typing import Any, NamedTuple
 
-from cyserve.access_log import Line, basic_user, field_list
+from cyserve.access_log import basic_user, field_list
+from cyserve.access_writer import Line
 
 __all__ = ("DEFAULT", "FIELDS", "compile_json", "is_json", "json_from_atoms", "parse")
 

@@ -45,6 +45,10 @@ class Worker:
     #: Whether `certificates` are wanted; worker classes of others bring TLS of their own.
     serves_tls = False
 
+    #: Whether access lines may wait for a moment in the `tray` that the master then makes.
+    holds_lines = False
+    tray: Any = None
+
     #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
     PIPE: tuple[int, ...] = ()
 
