@@ -22,6 +22,7 @@ __all__ = (
     "compile_format",
     "escape",
     "field_list",
+    "is_json",
     "printable",
     "status_code",
     "time_text",
@@ -122,6 +123,11 @@ _ATOMS: dict[str, tuple[int, str]] = {
 }
 _NUMBERS = frozenset("TMD")
 _PIECE = re.compile(r"%%|%\((?P<atom>[^()]*)\)(?P<kind>[sd])|%")
+
+
+def is_json(template: str | None) -> bool:
+    """Whether an access log format asks for JSON."""
+    return template is not None and (template == "json" or template.startswith("json:"))
 
 
 def _step(atom: str) -> tuple[int, str] | None:

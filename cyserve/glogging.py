@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TextIO
 
-from cyserve import access_json, access_log, log_config
+from cyserve import access_log, log_config
 from cyserve.access_writer import DirectAccessLog, Line
 from cyserve.log_config import CONFIG_DEFAULTS
 from cyserve.log_state import LoggingState, loggers
@@ -310,7 +310,7 @@ class Logger:
         if not self.access_log_enabled:
             return
         try:
-            if access_json.is_json(self.cfg.access_log_format):
+            if access_log.is_json(self.cfg.access_log_format):
                 self.access_log.info(self._json(resp, req, environ, request_time))
             else:
                 atoms = self.atoms(resp, req, environ, request_time)
@@ -324,6 +324,8 @@ class Logger:
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
     ) -> str:
         """The access line as JSON; a subclass with atoms of its own is asked for them."""
+        from cyserve import access_json  # noqa: PLC0415 - rarely needed, and it loads json
+
         template, arguments = self.cfg.access_log_format, (resp, req, environ, request_time)
         if self._is_stock():
             return access_json.compile_json(template)(*arguments)
@@ -433,7 +435,9 @@ _STOCK = {name: vars(Logger)[name] for name in ("_get_user", "atoms", "atoms_wra
 
 def _compile(template: str | None) -> Line | None:
     """The function that makes the access line of a format, with its line end, if there is one."""
-    if access_json.is_json(template):
+    if access_log.is_json(template):
+        from cyserve import access_json  # noqa: PLC0415 - as above
+
         return access_json.compile_json(str(template), "\n")
     return access_log.compile_format(f"{template}\n")
 
