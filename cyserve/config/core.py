@@ -6,9 +6,9 @@ needs no line anywhere else. Nothing here knows a particular setting by name, ex
 values at the end of Config.
 """
 
+import functools
 import os
 import re
-import functools
 from argparse import SUPPRESS, Action, ArgumentParser, HelpFormatter, Namespace
 from collections.abc import Iterable, Mapping
 from textwrap import dedent

@@ -10,7 +10,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def http_date(timestamp: float | None = None) -> str:
-    """Return a time (seconds since the epoch, None is now) such as `Thu, 01 Jan 1970 00:00:00 GMT`."""
+    """Return a time (of the epoch; None is now) as `Thu, 01 Jan 1970 00:00:00 GMT`."""
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(timestamp)
     return (
         f"{_DAYS[weekday]}, {day:02d} {_MONTHS[month - 1]} {year:04d}"

@@ -1,7 +1,7 @@
 """What a start does not load: each such module is paid for by every start and every worker.
 
-Whether that makes a start quick is measured in benchmarks/load; here it is only seen to that nothing
-creeps in by an import at the top of a file.
+Whether that makes a start quick is measured in benchmarks/load; here it is only seen to that no
+module creeps in by an import at the top of a file.
 """
 
 import json
