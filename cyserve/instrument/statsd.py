@@ -1,6 +1,7 @@
 """The logger that also sends metrics to StatsD or DogStatsD, chosen by `statsd_host`.
 
-Under gunicorn's names; the metrics of a request share a datagram, a line each. Anybody may send metrics through the log:
+Under gunicorn's names; the metrics of a request share a datagram, a line each. Anybody may send
+metrics through the log:
 `log.info("", extra={"metric": "name", "value": 1, "mtype": "counter"})`.
 
 A service that is absent or slow costs nothing but the metrics: the socket never blocks, and what

@@ -1,4 +1,4 @@
-"""Access lines that wait in a worker's tray: when they are written, by whom, and where none waits."""
+"""Access lines that wait in a tray: when they are written, by whom, and where none waits."""
 
 import os
 import re
