@@ -96,5 +96,8 @@ def test_both_send_the_same(start_server, oracle, kernel):
         cyserve = life(start_server, receiver, kernel=kernel)
     assert len(gunicorn[0]) > 8
     assert "gunicorn.backlog:0|" in gunicorn[1]
-    changes = {"refused-logged": with_refused_ones, "statsd-datagrams": in_one_datagram}
-    compare(gunicorn, cyserve, differs=changes)
+    compare(
+        gunicorn,
+        cyserve,
+        differs={"refused-logged": with_refused_ones, "statsd-datagrams": in_one_datagram},
+    )
