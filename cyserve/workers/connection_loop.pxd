@@ -35,6 +35,7 @@ cdef class ConnectionLoop:
 
     @cython.locals(connection=Connection, step=int)
     cdef Connection _accept(self)
+
     @cython.locals(connection=Connection, next_beat=double)
     cpdef run(self, object serve, Cycle cycle = *)
     cdef Py_ssize_t _fair_share(self) except -1
