@@ -10,11 +10,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from email.utils import formatdate
 from typing import Any
 
 import cyserve
 from cyserve import _accel
+from cyserve.http.date import http_date
 from cyserve.http.request import AS_WRITTEN, Request
 from cyserve.http.transport import ForeignTransport
 
@@ -104,7 +104,7 @@ class _ServerFields:
 def _own_fields(second: float, connection: str, chunked: bool = False) -> bytes:
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
     return (
-        f"Server: {own_name('SERVER')}\r\nDate: {formatdate(second, usegmt=True)}\r\n"
+        f"Server: {own_name('SERVER')}\r\nDate: {http_date(second)}\r\n"
         f"Connection: {connection}\r\n{coding}"
     ).encode("latin-1")
 
@@ -319,7 +319,7 @@ class ResponseCore:
         return [
             f"HTTP/{major}.{minor} {head.status}\r\n",
             f"Server: {self.version}\r\n",
-            f"Date: {formatdate(usegmt=True)}\r\n",
+            f"Date: {http_date()}\r\n",
             f"Connection: {option}\r\n",
             *coding,
         ]
