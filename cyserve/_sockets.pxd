@@ -1,9 +1,13 @@
 """The system calls on sockets that the compiled kernel makes, under one name on every platform.
 
-Declarations only; who calls them says why they cannot block.
+Who calls them says why they cannot block. Two are wrapped, for they may have to be made again.
 """
 
-from cyserve._peer cimport sockaddr
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+
+from cpython.exc cimport PyErr_SetFromErrno
+
+from cyserve._peer cimport peer, peer_address, sockaddr
 
 cdef extern from *:
     """
@@ -26,7 +30,7 @@ cdef extern from *:
     }
     #endif
     """
-    int close(int fd)
+    int close_socket "close" (int fd)
     int accept4(int fd, sockaddr *name, unsigned int *size, int flags)
     int SOCK_NONBLOCK, SOCK_CLOEXEC
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
@@ -39,3 +43,32 @@ cdef extern from *:
     ctypedef struct msghdr "struct msghdr":
         iovec *msg_iov
         size_t msg_iovlen
+
+
+cdef inline object take_client(int listener):
+    """Accept a connection, in non-blocking mode, and tell whose it is; None: nobody waits."""
+    cdef peer name
+    cdef unsigned int size
+    cdef int taken
+    while True:
+        size = sizeof(name) - 1
+        taken = accept4(listener, &name.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if taken >= 0:
+            return taken, peer_address(&name, size)
+        if errno == EAGAIN:
+            return None
+        if errno != EINTR and errno != ECONNABORTED:
+            PyErr_SetFromErrno(OSError)
+
+
+cdef inline Py_ssize_t receive(int fd, void *to, Py_ssize_t size) except -2:
+    """Receive once, without blocking; -1: there is nothing now."""
+    cdef ssize_t got
+    while True:
+        got = recv(fd, to, size, MSG_DONTWAIT)
+        if got >= 0:
+            return got
+        if errno == EAGAIN:
+            return -1
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
