@@ -49,6 +49,9 @@ BESIDE: tuple[Pair, ...] = (
     ("gunicorn-sync-py", "hello-close"),
 )  # fmt: skip
 REFERENCE = "fastwsgi"
+MORE = (
+    2  # times that a figure over its budget is counted again: whatever disturbs a server only adds
+)
 HERE, ELSEWHERE = 1.03, 1.10  # allowed growth with the stored key, and with another one
 
 
@@ -134,7 +137,14 @@ def check(args: argparse.Namespace) -> int:
             f"stored for {stored['key']}\nhere it is {here}\nso ratios to {REFERENCE} are compared"
         )
         pairs += [(REFERENCE, case) for _, case in BUDGET]
-    found = verdicts(stored["figures"], counted(pairs, args), same)
+    figures = counted(pairs, args)
+    found = verdicts(stored["figures"], figures, same)
+    for _ in range(MORE):
+        again = [(one.server, one.case) for one in found if not one.kept]
+        for server, cases in (counted(again, args) if again else {}).items():
+            for case, figure in cases.items():
+                figures[server][case] = min(figure, figures[server][case])
+        found = verdicts(stored["figures"], figures, same)
     digits = ",.0f" if same else ".3f"
     rows = [
         [
@@ -189,9 +199,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--store", action="store_true", help="write cyserve's figures")
     made.add_argument("--rivals", action="store_true", help="store: count the rivals again too")
     made.add_argument("--requests", type=int, default=1000)
-    # With many asking at once the server never waits for a client that the machine has put aside,
-    # and how often it goes to sleep does not depend on what else is running.
-    made.add_argument("--connections", type=int, default=50)
+    made.add_argument("--connections", type=int, default=32)
     made.add_argument("--keep", type=Path, metavar="DIR", help="keep the profiles there")
     options.add_arguments(made)
     return made

@@ -185,7 +185,7 @@ FIGURES = (
 def not_first(results: Sequence[Result]) -> list[tuple[str, str, str, str, float]]:
     """Where another server is better than the best of ours in the same case.
 
-    Returns: (case's title, figure, the first, our best, our figure by the first's), worst first;
+    Returns: (case's title, figure, the first, our best, our figure by the first's);
         `limit` is no server, and who serves one connection at a time has no comparable p99.
     """
     rows = []
@@ -205,22 +205,23 @@ def not_first(results: Sequence[Result]) -> list[tuple[str, str, str, str, float
             if first not in ours:
                 ratio = figures[mine] / figures[first]
                 rows.append((result["title"], title, first, mine, ratio))
-    return sorted(rows, key=lambda row: (row[1], -abs(row[4] - 1)))
+    return rows
 
 
 def _comparable(name: str, key: str) -> bool:
     server = SERVERS.get(name.partition("@")[0])
-    if server is None or server.fixed_answer:
+    if server is None or server.fixed_answer or name.endswith("-nolog"):
         return False
     return not (server.one_at_a_time and key == "p99_us")
 
 
 def not_first_table(results: Sequence[Result]) -> list[str]:
-    """The same as Markdown; a sentence when there is nothing to tell."""
-    rows = [
-        [case, figure, first, mine, number(ratio)]
-        for case, figure, first, mine, ratio in not_first(results)
-    ]
-    if not rows:
+    """A row per case in which somebody is ahead: who it is, and our figure by theirs."""
+    cells: dict[str, dict[str, str]] = {}
+    for case, figure, first, _, ratio in not_first(results):
+        cells.setdefault(case, {})[figure] = f"{first} ({number(ratio)})"
+    if not cells:
         return ["In no case measured is another server first."]
-    return table(["case", "figure", "first", "best of cyserve", "ours / theirs"], rows)
+    titles = [title for title, *_ in FIGURES]
+    rows = [[case, *(row.get(title, "") for title in titles)] for case, row in cells.items()]
+    return table(["case", *titles], rows)

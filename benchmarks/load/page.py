@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import aims, figures, plot, report
+from benchmarks.load.lineup import SLOW
 from benchmarks.load.running import BenchError
 from benchmarks.load.venvs import ROOT
 
@@ -103,7 +104,8 @@ def short(cases: Saved) -> list[str]:
         "CPU per request in µs, user + system, one worker with one thread (a sync worker for a "
         f"connection per request); {about.get('machine', '')}; {about.get('when', '')}:"
     )
-    return [head, "", *report.overview(results)]
+    figure = f"![{FIGURE_SAYS}]({FIGURE.relative_to(ROOT).as_posix()})"
+    return [figure, "", head, "", *report.overview(results, SLOW)]
 
 
 def _left_out(cases: Saved) -> str:

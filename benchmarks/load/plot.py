@@ -81,7 +81,7 @@ def draw(results: Sequence[Result], file: Path) -> bool:
             "CPU time per request in µs, one core — shorter is better",
             color=TEXT, fontsize=12, x=0.012, y=1 - 0.12 / height, ha="left", va="top",
         )  # fmt: skip
-        figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height), w_pad=1.5, h_pad=1.2)
+        figure.tight_layout(rect=(0, 0, 1, 1 - 0.2 / height), w_pad=1.5, h_pad=0.8)
         figure.savefig(file, transparent=True, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
     return True
@@ -102,9 +102,10 @@ def _panel(axis: Any, title: str, result: Result, slots: int) -> None:
         said = number(cpu) + (f"  ({cpu / ours:.0f} times)" if cpu > longest else "")
         if cpu > longest:  # the mark of a bar that goes on
             axis.text(
-                length, row, "//", color=OTHERS, ha="left", va="center", weight="bold",
+                length + longest * 0.01, row, "//",
+                color=OTHERS, ha="left", va="center", weight="bold",
             )  # fmt: skip
-        x = length + longest * (0.06 if cpu > longest else 0.02)
+        x = length + longest * (0.08 if cpu > longest else 0.02)
         axis.text(x, row, said, color=colour, va="center", weight=weight)
         axis.text(-0.02 * longest, row, name, color=colour, ha="right", va="center", weight=weight)
     if limit:
@@ -112,7 +113,7 @@ def _panel(axis: Any, title: str, result: Result, slots: int) -> None:
         axis.plot([x, x], [-0.55, last], color=LIMIT, linewidth=1.2, linestyle=(0, (3, 2)))
         axis.text(x, last + 0.05, "epoll limit", color=LIMIT, ha="center", va="top", fontsize=8)
     axis.set_xlim(0, longest * 1.28)
-    axis.set_ylim(slots + 0.3, -0.75)
+    axis.set_ylim(slots + 0.3, -0.6)
     axis.set_title(title, color=TEXT, loc="left", fontsize=10, weight="bold", pad=2)
     axis.set_xticks([])
     axis.set_yticks([])

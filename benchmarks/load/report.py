@@ -83,18 +83,22 @@ COLUMNS = (
 )
 
 
-def overview(results: Sequence[Result]) -> list[str]:
+def overview(results: Sequence[Result], without: Sequence[str] = ()) -> list[str]:
     """One table: a row per case, a column per server, median CPU per request in each cell.
 
     cyserve's column has the case's own server, gunicorn's the same kind of worker with the parser
     in C. The lowest is bold, the limit aside.
+
+    Args:
+        without: columns to leave out.
     """
+    shown = [column for column in COLUMNS if column[0] not in without]
     rows = []
     for result in results:
         summary = summarise(result, "")
         base = result["base"]
         theirs = base.replace("cyserve", "gunicorn").partition("@")[0]
-        columns = (("", (base,)), *COLUMNS, ("", (theirs,)))
+        columns = (("", (base,)), *shown, ("", (theirs,)))
         names = [next((name for name in known if name in summary), "") for _, known in columns]
         figures = [summary[name]["cpu_us"] if name else None for name in names]
         lowest = min(
@@ -106,7 +110,7 @@ def overview(results: Sequence[Result]) -> list[str]:
             if cpu == lowest and name != "limit":
                 cells[index] = f"**{cells[index]}**"
         rows.append([result["title"], *cells])
-    head = ["case", "cyserve", *(title for title, _ in COLUMNS), "gunicorn"]
+    head = ["case", "cyserve", *(title for title, _ in shown), "gunicorn"]
     used = [0, *(i for i in range(1, len(head)) if any(row[i] for row in rows))]
     return table([head[i] for i in used], [[row[i] for i in used] for row in rows])
 
