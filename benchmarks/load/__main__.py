@@ -19,7 +19,7 @@ from benchmarks.load import lineup, machine, measure, options, page, venvs, wrk
 from benchmarks.load.cases import CASES
 from benchmarks.load.lineup import LINEUP, QUICK
 from benchmarks.load.running import BenchError, prepare
-from benchmarks.load.scenarios.registry import SCENARIOS
+from benchmarks.load.scenarios.registry import BOOT, SCENARIOS
 from benchmarks.load.scenarios.stage import Stage
 from benchmarks.load.servers import SERVERS
 
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.load",
         description="WSGI servers side by side: CPU per request, rate, latency, memory; scenarios. "
-        "Without --cases, --servers and --scenarios: every case on its usual servers.",
+        "Without --cases, --servers and --scenarios: every case on its usual servers, and boot.",
         epilog=f"servers: {', '.join(SERVERS)}. cases: {', '.join(CASES)}. "
         f"scenarios: {', '.join(SCENARIOS)}.",
     )
@@ -76,11 +76,13 @@ def chosen(args: argparse.Namespace) -> tuple[dict[str, list[str]], list[str]]:
         scenarios = _names(args.scenarios, SCENARIOS)
     elif args.all:
         scenarios = list(SCENARIOS)
+    elif not (args.cases or args.servers or args.quick):
+        scenarios = list(BOOT)
     usual = QUICK if args.quick else LINEUP
     if args.cases:
         cases = _names(args.cases, CASES)
     else:
-        cases = list(usual) if args.all or not scenarios else []
+        cases = [] if args.scenarios else list(usual)
     if args.servers:
         given = options.names(args.servers, SERVERS)
         return dict.fromkeys(cases, given), scenarios
@@ -128,10 +130,14 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
             plan = measure.Plan(rounds, args.seconds or 1, args.connections, *cores)
             new = measure_cases(cases, plan, args, Path(directory))
             saved["cases"] = merged(saved.get("cases"), new, list(CASES))
-        if scenarios:
-            plan = measure.Plan(rounds, args.seconds or 2, args.connections, *cores)
-            new = play_scenarios(scenarios, plan, args, Path(directory))
-            saved["scenarios"] = merged(saved.get("scenarios"), new, list(SCENARIOS))
+        plan = measure.Plan(rounds, args.seconds or 2, args.connections, *cores)
+        for part, some in (
+            ("boot", [name for name in scenarios if name in BOOT]),
+            ("scenarios", [name for name in scenarios if name not in BOOT]),
+        ):
+            if some:
+                new = play_scenarios(some, plan, args, Path(directory))
+                saved[part] = merged(saved.get(part), new, list(SCENARIOS))
     return saved
 
 

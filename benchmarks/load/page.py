@@ -51,6 +51,11 @@ def parts(saved: Saved) -> dict[str, str]:
         made["figure"] = f"![{FIGURE_SAYS}]({FIGURE.name})\n"
         made["short"] = _text(short(cases))
         made["cases"] = report.markdown(cases["about"], results) + _left_out(cases)
+    if boot := saved.get("boot"):
+        table = figures.aims_table(boot["results"])
+        made["boot"] = _text(
+            [*table, "", *figures.markdown(boot["about"], boot["results"]).splitlines()]
+        )
     if INSTRUCTIONS.exists():
         made["instructions"] = _text(instructions())
     if scenarios:
@@ -65,6 +70,7 @@ def whole(saved: Saved) -> str:
         "must": "Must reach",
         "behind": "Where cyserve is not first",
         "cases": "Cases",
+        "boot": "Boot and memory",
         "instructions": "Instructions per request",
         "scenarios": "Scenarios",
     }

@@ -20,7 +20,7 @@ try:
     from benchmarks.load import cases, client, figures, hey, lineup, measure, page, report
     from benchmarks.load.running import BenchError
     from benchmarks.load.scenarios import sharing, stage
-    from benchmarks.load.scenarios.registry import SCENARIOS
+    from benchmarks.load.scenarios.registry import BOOT, SCENARIOS
 finally:
     sys.path.remove(str(ROOT))
 
@@ -166,9 +166,9 @@ class TestScenarios:
     def test_servers_are_those_wanted(self, tmp_path):
         plan = measure.Plan(1, 1, 1, 0, 0)
         chosen = stage.Stage(argparse.Namespace(servers="bjoern,limit@x,openssl"), plan, tmp_path)
-        assert chosen._wanted(["limit", "bjoern"]) == ["bjoern", "limit@x"]
+        assert chosen.wanted(["limit", "bjoern"]) == ["bjoern", "limit@x"]
         free = stage.Stage(argparse.Namespace(servers=None), plan, tmp_path)
-        assert free._wanted(["limit", "bjoern"]) == ["limit", "bjoern"]
+        assert free.wanted(["limit", "bjoern"]) == ["limit", "bjoern"]
 
     def test_turns_are_interleaved_and_leave_out_the_refused(self, tmp_path):
         sheet = figures.Sheet("s", "", "")
@@ -203,13 +203,15 @@ class TestCommandLine:
         return load.chosen(load.parser().parse_args(words))
 
     def test_what_is_measured(self):
-        assert self.chosen() == ({c: list(s) for c, s in lineup.LINEUP.items()}, [])
-        assert list(self.chosen("--quick")[0]) == list(lineup.QUICK)
+        assert self.chosen() == ({c: list(s) for c, s in lineup.LINEUP.items()}, list(BOOT))
+        quick, none = self.chosen("--quick")
+        assert (list(quick), none) == (list(lineup.QUICK), [])
         assert self.chosen("--scenarios", "tls,idle") == ({}, ["tls", "idle"])
         everything = self.chosen("--cases", "all", "--scenarios", "all")
         assert (list(everything[0]), everything[1]) == (list(cases.CASES), list(SCENARIOS))
         assert self.chosen("--all") == (self.chosen()[0], list(SCENARIOS))
-        some = self.chosen("--cases", "hello,post-1m", "--servers", "limit,bjoern")[0]
+        some, none = self.chosen("--cases", "hello,post-1m", "--servers", "limit,bjoern")
+        assert none == []
         assert some == {"hello": ["limit", "bjoern"], "post-1m": ["limit", "bjoern"]}
         assert self.chosen("--cases", "hello-close-log")[0] == {"hello-close-log": list(load.BOTH)}
 
@@ -243,7 +245,7 @@ class TestCommandLine:
 
     def test_the_pages_have_a_place_for_every_part(self):
         texts = [file.read_text() for file in page.PAGES]
-        for part in ("aims", "must", "behind", "figure", "short", "cases", "scenarios"):
+        for part in ("aims", "must", "behind", "figure", "short", "cases", "boot", "scenarios"):
             mark = report.BEGIN.format(part=part)
             assert sum(text.count(mark) for text in texts) == 1
         assert page.instructions.__name__ in texts[0]
