@@ -194,7 +194,7 @@ class TestServers:
         assert SERVERS["gunicorn-sync"].can_run(cases.CASES["hello-log"])
 
     def test_every_word_in_braces_is_known(self):
-        values = dict.fromkeys(("python", "port", "workers", "log", "tmp"), "1")
+        values = dict.fromkeys(("python", "bin", "port", "workers", "log", "tmp"), "1")
         for server in SERVERS.values():
             words = server.command_line(cases.CASES["hello"], values)
             assert not [word for word in words if "{" in word]
