@@ -137,37 +137,44 @@ class TestPool:
         assert not pool.give(thing)
         assert pool.take() is None
 
-    @pytest.mark.skipif(not COMPILED, reason="needs the compiled build")
-    def test_things_come_back(self):
-        pool = import_module("cyserve._runtime").Pool(2)
-        things = [Thing(), Thing(), Thing()]
-        assert [pool.give(thing) for thing in things] == [True, True, False]
-        assert {pool.take(), pool.take()} == set(things[:2])
-        assert pool.take() is None
 
-    @pytest.mark.skipif(not COMPILED, reason="needs the compiled build")
-    def test_who_is_alone(self):
-        pool = import_module("cyserve._runtime").Pool()
-        things = [Thing()]
-        # The list's reference, and the argument's. Not within assert, which keeps one of its own.
-        found = [pool.alone(things[0], 2)]
-        other = things[0]
-        found.append(pool.alone(things[0], 2))
-        del other
-        found.append(pool.alone(things[0], 2))
-        assert found == [True, False, True]
+if COMPILED:
 
-    @pytest.mark.skipif(not COMPILED, reason="needs the compiled build")
-    def test_it_lets_go_of_what_is_in_it(self):
-        pool = import_module("cyserve._runtime").Pool()
-        thing = Thing()
-        gone = weakref.ref(thing)
-        pool.give(thing)
-        del thing
-        assert gone() is not None
-        del pool
-        gc.collect()
-        assert gone() is None
+    class TestCompiledPool:
+        @pytest.fixture
+        def make(self):
+            return import_module("cyserve._runtime").Pool
+
+        def test_things_come_back(self, make):
+            pool = make(2)
+            things = [Thing(), Thing(), Thing()]
+            assert [pool.give(thing) for thing in things] == [True, True, False]
+            assert {pool.take(), pool.take()} == set(things[:2])
+            assert pool.take() is None
+
+        def test_who_is_alone(self, make):
+            def references():
+                """To the thing, as `alone` sees them when Python calls it."""
+                return next(number for number in range(10) if pool.alone(things[0], number))
+
+            pool = make()
+            things = [Thing()]
+            before = references()
+            other = things[0]
+            assert references() == before + 1
+            del other
+            assert references() == before
+
+        def test_it_lets_go_of_what_is_in_it(self, make):
+            pool = make()
+            thing = Thing()
+            gone = weakref.ref(thing)
+            pool.give(thing)
+            del thing
+            assert gone() is not None
+            del pool
+            gc.collect()
+            assert gone() is None
 
 
 class TestRow:
