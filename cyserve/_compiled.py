@@ -15,6 +15,7 @@ if sys.platform.startswith("linux"):
 #: Each has a .py and a .pxd: everything that runs for every request. The extension shadows the .py.
 ENGINE = (
     "scoreboard",
+    "access_writer",
     "http.transport",
     "http.body",
     "http.request",

@@ -19,9 +19,10 @@ from json.encoder import encode_basestring_ascii as encode
 from math import isfinite
 from typing import Any, NamedTuple
 
-from cyserve.access_log import Line, basic_user, field_list
+from cyserve.access_log import basic_user, field_list
+from cyserve.access_writer import Line
 
-__all__ = ("DEFAULT", "FIELDS", "compile_json", "is_json", "json_from_atoms", "parse")
+__all__ = ("DEFAULT", "FIELDS", "compile_json", "json_from_atoms", "parse")
 
 
 class Field(NamedTuple):
@@ -70,11 +71,6 @@ _STAMP = (
     "    stamp = (second, strftime('\"%Y-%m-%dT%H:%M:%S', gmtime(second)), getpid())",
 )
 _THOUSANDTHS = tuple(f'.{n:03d}Z"' for n in range(1000))
-
-
-def is_json(template: str | None) -> bool:
-    """Whether an access log format asks for JSON."""
-    return template is not None and (template == "json" or template.startswith("json:"))
 
 
 def parse(template: str) -> dict[str, Field]:

@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TextIO
 
-from cyserve import access_json, access_log, log_config
+from cyserve import access_log, log_config
+from cyserve.access_writer import DirectAccessLog, Line
 from cyserve.log_config import CONFIG_DEFAULTS
 from cyserve.log_state import LoggingState, loggers
 from cyserve.log_targets import (
@@ -83,7 +84,7 @@ class Logger:
 
     # Stand in for what setup() sets, when a subclass replaces setup().
     _access_log_enabled: bool | None = None
-    _line: access_log.Line | None = None
+    _line: Line | None = None
 
     def __init__(self, cfg: Any) -> None:
         self.error_log = logging.getLogger("gunicorn.error")
@@ -95,7 +96,7 @@ class Logger:
         self.logfile: TextIO | None = None
         self.lock = threading.Lock()
         self.cfg = cfg
-        self._direct = access_log.DirectAccessLog(self.access_log, self.error)
+        self._direct = DirectAccessLog(self.access_log, self.error)
         self._configured: list[logging.Handler] = []  # handlers that came from a logconfig
         self.setup(cfg)
 
@@ -227,7 +228,7 @@ class Logger:
     def _arm(self) -> None:
         """Let access lines skip the logging package if no part of this class is overridden."""
         if self._line is not None and self._is_stock():
-            self._direct.arm()
+            self._direct.arm(self._line)
         else:
             self._direct.disarm()
 
@@ -269,8 +270,15 @@ class Logger:
     @property
     def access_wanted(self) -> bool:
         """Whether access() is to be called: a subclass's own, even without an access log."""
-        stock = type(self).access is _STOCK_ACCESS and "access" not in vars(self)
-        return not stock or self.access_log_enabled
+        return not self._has_stock_access() or self.access_log_enabled
+
+    @property
+    def direct_access(self) -> DirectAccessLog | None:
+        """What may be asked first to write a line; None where access() is a subclass's own."""
+        return self._direct if self._has_stock_access() else None
+
+    def _has_stock_access(self) -> bool:
+        return type(self).access is _STOCK_ACCESS and "access" not in vars(self)
 
     @property
     def access_log_enabled(self) -> bool:
@@ -297,12 +305,12 @@ class Logger:
         request_time: how long it took.
         """
         line = self._line
-        if line is not None and self._direct.write(line, resp, req, environ, request_time):
+        if line is not None and self._direct.write(resp, req, environ, request_time):
             return
         if not self.access_log_enabled:
             return
         try:
-            if access_json.is_json(self.cfg.access_log_format):
+            if access_log.is_json(self.cfg.access_log_format):
                 self.access_log.info(self._json(resp, req, environ, request_time))
             else:
                 atoms = self.atoms(resp, req, environ, request_time)
@@ -316,6 +324,8 @@ class Logger:
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
     ) -> str:
         """The access line as JSON; a subclass with atoms of its own is asked for them."""
+        from cyserve import access_json  # noqa: PLC0415 - rarely needed, and it loads json
+
         template, arguments = self.cfg.access_log_format, (resp, req, environ, request_time)
         if self._is_stock():
             return access_json.compile_json(template)(*arguments)
@@ -369,6 +379,14 @@ class Logger:
 
     # -- files --
 
+    def write_left(self, lines: bytes) -> None:
+        """Write access lines that a worker which has died had ready."""
+        handler = self._get_gunicorn_handler(self.access_log)
+        if lines and isinstance(handler, logging.FileHandler):
+            with contextlib.suppress(OSError, ValueError):
+                stream: Any = handler.stream
+                os.write(stream.fileno(), lines)
+
     def reopen_files(self) -> None:
         """Open every log file of the process anew (after it was moved away: USR1).
 
@@ -415,9 +433,11 @@ _STOCK_ACCESS = Logger.access
 _STOCK = {name: vars(Logger)[name] for name in ("_get_user", "atoms", "atoms_wrapper_class", "now")}
 
 
-def _compile(template: str | None) -> access_log.Line | None:
+def _compile(template: str | None) -> Line | None:
     """The function that makes the access line of a format, with its line end, if there is one."""
-    if access_json.is_json(template):
+    if access_log.is_json(template):
+        from cyserve import access_json  # noqa: PLC0415 - as above
+
         return access_json.compile_json(str(template), "\n")
     return access_log.compile_format(f"{template}\n")
 

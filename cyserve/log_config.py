@@ -5,7 +5,6 @@ May not be done here: handlers of the server's own (glogging.py), undoing what w
 """
 
 import copy
-import json
 import logging.config
 import os
 from collections.abc import Callable
@@ -66,6 +65,8 @@ def load(cfg: Any, warn: Callable[..., None]) -> None:
         elif cfg.logconfig_json:
             source = f"logconfig_json = {cfg.logconfig_json!r}"
             if os.path.exists(cfg.logconfig_json):
+                import json  # noqa: PLC0415 - rarely needed
+
                 with open(cfg.logconfig_json, encoding="utf-8") as file:
                     logging.config.dictConfig(_over_defaults(json.load(file)))
             else:

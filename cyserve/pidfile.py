@@ -7,7 +7,6 @@ Nothing here sends signals or removes a file that names another process.
 from __future__ import annotations
 
 import os
-import tempfile
 
 
 class Pidfile:
@@ -39,6 +38,8 @@ class Pidfile:
         self.pid = pid
 
     def _write(self, pid: int, folder: str) -> None:
+        import tempfile  # noqa: PLC0415 - it loads shutil and every compressor
+
         fd, temporary = tempfile.mkstemp(dir=folder)
         try:
             with open(fd, "w", encoding="ascii") as file:

@@ -17,6 +17,7 @@ import traceback
 from typing import Any, NoReturn
 
 from cyserve import process, signals, sock
+from cyserve.access_writer import left_in, new_tray
 from cyserve.children import ABORT_GRACE, BackOff, Child
 from cyserve.errors import AppImportError, ConfigError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
@@ -137,6 +138,8 @@ class Supervisor:
             self.log,
         )
         worker.slot = self.scoreboard.claim()
+        if getattr(worker, "holds_lines", False):  # it may not be derived from ours
+            worker.tray = new_tray()
         self.cfg.pre_fork(self, worker)
         try:
             pid = signals.fork()
@@ -268,7 +271,7 @@ class Supervisor:
             if os.waitstatus_to_exitcode(status) == self.APP_LOAD_ERROR:
                 raise HaltServer("App failed to load.", self.APP_LOAD_ERROR)
         self.cfg.child_exit(self, child.worker)
-        self.scoreboard.free(child.slot)
+        self._inherit(child)
         if not stillborn or self.on_stillborn(child, text):
             return
         if self.back_off.failed(time.monotonic()):
@@ -288,8 +291,15 @@ class Supervisor:
             child = self.children.pop(pid, None)
             if child is not None:
                 self.WORKERS.pop(pid, None)
-                self.scoreboard.free(child.slot)
+                self._inherit(child)
                 self.cfg.worker_exit(self, child.worker)
+
+    def _inherit(self, child: Child) -> None:
+        """Take what a dead worker leaves: its slot, and access lines that it has not written."""
+        self.scoreboard.free(child.slot)
+        tray = getattr(child.worker, "tray", None)
+        if tray is not None and hasattr(self.log, "write_left"):
+            self.log.write_left(left_in(tray))
 
 
 def usable(worker_class: Any) -> Any:

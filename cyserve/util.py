@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from email.utils import formatdate
 from inspect import Parameter
 from types import TracebackType
 from typing import Any, NoReturn
@@ -24,6 +23,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from cyserve.address import is_ipv6, parse_address
 from cyserve.errors import AppImportError
+from cyserve.http.date import http_date
 from cyserve.http.errors import error_response
 from cyserve.importer import get_arity, import_app, load_class
 from cyserve.paths import getcwd
@@ -100,14 +100,6 @@ def __getattr__(name: str) -> Any:
 
 
 # -- text --
-
-
-def http_date(timestamp: float | None = None) -> str:
-    """A point in time as HTTP writes it (RFC 9110 section 5.6.7).
-
-    timestamp: seconds since the epoch; None is now.
-    """
-    return formatdate(time.time() if timestamp is None else timestamp, usegmt=True)
 
 
 def is_hoppish(header: str) -> bool:

@@ -6,10 +6,10 @@ needs no line anywhere else. Nothing here knows a particular setting by name, ex
 values at the end of Config.
 """
 
+import functools
 import os
 import re
-import shlex
-from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser, HelpFormatter, Namespace
 from collections.abc import Iterable, Mapping
 from textwrap import dedent
 from types import FunctionType
@@ -266,7 +266,10 @@ class Config:
 
     def parser(self) -> "CommandLine":
         """An argument parser with a flag for every setting that has one."""
-        parser = CommandLine(usage=self.usage, prog=self.prog)
+        # argparse tries every option's help on a formatter. One without a width of its own would
+        # load shutil, to look at the terminal, and that loads every compressor.
+        narrow = functools.partial(HelpFormatter, width=80)
+        parser = CommandLine(usage=self.usage, prog=self.prog, formatter_class=narrow)
         parser.add_argument(
             "-v",
             "--version",
@@ -282,6 +285,7 @@ class Config:
             if setting.cli and title not in groups:
                 groups[title] = parser.add_argument_group(title)
             setting.add_option(groups.get(title))
+        parser.formatter_class = HelpFormatter
         return parser
 
     @property
@@ -292,6 +296,8 @@ class Config:
     def get_cmd_args_from_env(self) -> list[str]:
         """The arguments in that variable, split like a shell does. Raises ConfigError."""
         try:
+            import shlex  # noqa: PLC0415 - rarely needed
+
             return shlex.split(self.env_orig.get(self.args_variable, ""))
         except ValueError as exc:
             raise ConfigError(f"${self.args_variable}: {exc}") from None

@@ -18,7 +18,7 @@ cdef class Cycle:
     cdef public Slot slot
     cdef public object cfg, log, application, response
     cdef Pool pool
-    cdef public object pre_request, post_request, access, watch
+    cdef public object pre_request, post_request, access, direct, watch
     cdef public bint keep_alive, patched
     cdef public Py_ssize_t max_requests
     cdef public double send_timeout
@@ -34,4 +34,5 @@ cdef class Cycle:
 
     @cython.locals(connection=Connection, context=Context)
     cdef _put_away(self, Pool pool, RequestCore req, ResponseCore resp)
+    cdef _log_access(self, ResponseCore resp, RequestCore req, environ, double seconds)
     cpdef _respond(self, ResponseCore resp, dict environ)

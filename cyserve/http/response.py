@@ -8,10 +8,10 @@ connection goes on. It writes to a transport and never waits except for a client
 import logging
 import os
 from collections.abc import Iterator
-from email.utils import formatdate
 from typing import Any
 
 from cyserve import _accel
+from cyserve.http.date import http_date
 from cyserve.http.request import AS_WRITTEN, Request
 from cyserve.http.server_fields import ServerFields, own_name
 from cyserve.http.transport import ForeignTransport
@@ -285,7 +285,7 @@ class ResponseCore:
         return [
             f"HTTP/{major}.{minor} {head.status}\r\n",
             f"Server: {self.version}\r\n",
-            f"Date: {formatdate(usegmt=True)}\r\n",
+            f"Date: {http_date()}\r\n",
             f"Connection: {option}\r\n",
             *coding,
         ]

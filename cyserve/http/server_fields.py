@@ -5,10 +5,10 @@ Made once per second for each way a connection can go on, since the Date has no 
 """
 
 import sys
-from email.utils import formatdate
 
 import cyserve
 from cyserve import _accel
+from cyserve.http.date import http_date
 
 _clock = _accel.runtime.CLOCK
 
@@ -63,6 +63,6 @@ class ServerFields:
 def _made(second: int, connection: str, chunked: bool = False) -> bytes:
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
     return (
-        f"Server: {own_name('SERVER')}\r\nDate: {formatdate(second, usegmt=True)}\r\n"
+        f"Server: {own_name('SERVER')}\r\nDate: {http_date(second)}\r\n"
         f"Connection: {connection}\r\n{coding}"
     ).encode("latin-1")

@@ -1,6 +1,7 @@
 """The logger that also sends metrics to StatsD or DogStatsD, chosen by `statsd_host`.
 
-One datagram per metric, under gunicorn's names. Anybody may send metrics through the log:
+Under gunicorn's names; the metrics of a request share a datagram, a line each. Anybody may send
+metrics through the log:
 `log.info("", extra={"metric": "name", "value": 1, "mtype": "counter"})`.
 
 A service that is absent or slow costs nothing but the metrics: the socket never blocks, and what
@@ -11,6 +12,7 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -29,8 +31,15 @@ COUNTER_TYPE = "counter"
 HISTOGRAM_TYPE = "histogram"
 TIMER_TYPE = "timer"
 
+DATAGRAM_BYTES = 1400  # at most, so that no network has to cut one in pieces
 _REPORT_EVERY = 60.0  # seconds
 _RECONNECT_EVERY = 1.0  # seconds
+
+
+class _Collected(threading.local):
+    """The metrics of the request that this thread is about to count; None while it is not."""
+
+    metrics: list[bytes] | None = None
 
 
 class Statsd(Logger):
@@ -44,6 +53,7 @@ class Statsd(Logger):
     sock: socket.socket | None = None
     prefix = ""
     dogstatsd_tags: str | None = None
+    _collected = _Collected()
     _address: Any = None  # of a unix socket, whose server may come back under the same name
     _retry_after = 0.0
     _report_after = 0.0
@@ -148,7 +158,17 @@ class Statsd(Logger):
         super().access(resp, req, environ, request_time)
         # Of the two parts so that the float has no more digits than the time has microseconds.
         whole = request_time.days * 86_400_000 + request_time.seconds * 1000
-        self.timer("gunicorn.request.duration", whole + request_time.microseconds / 1000)
+        collected = self._collected
+        collected.metrics = []
+        try:
+            self._count(resp, whole + request_time.microseconds / 1000)
+        finally:
+            metrics, collected.metrics = collected.metrics, None
+            self._send(b"\n".join(metrics))
+
+    def _count(self, resp: Any, milliseconds: float) -> None:
+        """Send the metrics of one request; a subclass's own methods are asked for each."""
+        self.timer("gunicorn.request.duration", milliseconds)
         self.increment("gunicorn.requests", 1)
         status = resp.status
         if isinstance(status, bytes):
@@ -181,13 +201,29 @@ class Statsd(Logger):
 
     def _sock_send(self, msg: str | bytes) -> None:
         """Send one metric with the tags; never waits, never raises."""
-        sock = self.sock
-        if sock is None:
+        if self.sock is None:
             return
         try:
             data = msg.encode() if isinstance(msg, str) else msg
             if self.dogstatsd_tags:
                 data += b"|#" + self.dogstatsd_tags.encode()
+        except ValueError as exc:
+            self._tell("Error sending message to statsd", exc)
+            return
+        metrics = self._collected.metrics
+        if metrics is None:
+            self._send(data)
+        elif sum(map(len, metrics)) + len(metrics) + len(data) > DATAGRAM_BYTES:
+            self._send(b"\n".join(metrics))
+            metrics[:] = [data]
+        else:
+            metrics.append(data)
+
+    def _send(self, data: bytes) -> None:
+        sock = self.sock
+        if sock is None or not data:
+            return
+        try:
             sock.send(data)
         except (OSError, ValueError) as exc:
             if self._address is not None and not isinstance(exc, BlockingIOError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import random
 import signal
 import sys
 import time
@@ -45,6 +44,10 @@ class Worker(Serving):
     #: Whether `certificates` are wanted; worker classes of others bring TLS of their own.
     serves_tls = False
 
+    #: Whether access lines may wait for a moment in the `tray` that the master then makes.
+    holds_lines = False
+    tray: Any = None
+
     #: (read end, write end) of the pipe that every signal writes to; empty before the fork.
     PIPE: tuple[int, ...] = ()
 
@@ -68,7 +71,11 @@ class Worker(Serving):
         self.nr = 0
         self.max_requests = sys.maxsize
         if cfg.max_requests > 0:
-            self.max_requests = cfg.max_requests + random.randint(0, cfg.max_requests_jitter)
+            self.max_requests = cfg.max_requests
+            if cfg.max_requests_jitter:
+                import random  # noqa: PLC0415 - it loads hashlib
+
+                self.max_requests += random.randint(0, cfg.max_requests_jitter)
         self.alive = True
         self.wait_fds: list[Any] = []
         self.wsgi: Any = None
@@ -105,7 +112,6 @@ class Worker(Serving):
         if self.serves_tls and self.cfg.is_ssl:  # with the rights to read a key that only root may
             self.certificates = Certificates(self.cfg, self.log)
         process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
-        random.seed()  # else all workers would draw the same numbers
 
         self.PIPE = os.pipe()
         for fd in self.PIPE:

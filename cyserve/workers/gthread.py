@@ -24,6 +24,8 @@ from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop,
 from cyserve.workers.crew import Crew
 from cyserve.workers.turns import NAP, PARK, WAIT, Turns
 
+HELD = 0.05  # seconds for which an access line may wait to be written, in a worker with many
+MANY = 100  # lines per second
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
 LEAVE_SECONDS = 1.0  # for threads that are not in the application to go home
 LONG_POLL = 60.0  # seconds of one poll(2) of a thread that waits for its client
@@ -44,6 +46,7 @@ class ThreadWorker(Worker):
     """
 
     serves_tls = True
+    holds_lines = True
 
     tpool: Any = None
     loop: ConnectionLoop | None = None  # from `run` on
@@ -92,6 +95,8 @@ class ThreadWorker(Worker):
             self._keep(self.loop)
         finally:
             self._end_threads(self.loop)
+            if self.cycle.direct is not None:
+                self.cycle.direct.release()
 
     def _start_thread(self, number: int) -> None:
         if self.tpool is not None:
@@ -118,8 +123,27 @@ class ThreadWorker(Worker):
                 if loop.ready:  # by what the tick has found, or in a pipeline behind a slow request
                     self._nudge()
             # Once it drains its last answer may come at any time.
-            signals.poll((tick if self.alive else DRAIN_TICK) * 1000)
+            self._wait(signals, tick if self.alive else DRAIN_TICK)
             empty(self.PIPE[0])
+
+    def _wait(self, signals: select.poll, seconds: float) -> None:
+        """Wait for a signal, and see to it that no access line waits for long."""
+        lines = self.cycle.direct
+        if lines is None or self.tray is None:
+            signals.poll(seconds * 1000)
+            return
+        before = lines.count
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0.0:
+            held = lines.tray is not None
+            if signals.poll((min(left, HELD) if held else left) * 1000):
+                break
+            lines.flush()
+        many = lines.count - before > MANY * seconds
+        if many and self.alive:
+            lines.hold(self.tray, self.log.error_log.handlers)
+        elif lines.tray is not None:
+            lines.release()
 
     def left(self) -> None:
         """Tell the main thread that the last request has been run."""
@@ -194,6 +218,8 @@ class ThreadWorker(Worker):
             lock.release()
             try:
                 if role == WAIT:
+                    if self.cycle.direct is not None:
+                        self.cycle.direct.flush()
                     found = poller.wait(wake_at - now)
                 else:
                     called = poller.watch(NAP if turns.patience else 0.0)

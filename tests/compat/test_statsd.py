@@ -77,6 +77,18 @@ def with_refused_ones(metrics):
     return [*told[:at], *refused, *told[at:]], backlog
 
 
+def in_one_datagram(metrics):
+    """What a request counts comes together."""
+    told, backlog = metrics
+    joined = []
+    for text in told:
+        if joined and re.search(r"gunicorn\.requests:|request\.status", text):
+            joined[-1] += f"\n{text}"
+        else:
+            joined.append(text)
+    return joined, backlog
+
+
 def test_both_send_the_same(start_server, oracle, kernel):
     receiver = Receiver()
     with receiver.sock:
@@ -84,4 +96,8 @@ def test_both_send_the_same(start_server, oracle, kernel):
         cyserve = life(start_server, receiver, kernel=kernel)
     assert len(gunicorn[0]) > 8
     assert "gunicorn.backlog:0|" in gunicorn[1]
-    compare(gunicorn, cyserve, differs={"refused-logged": with_refused_ones})
+    compare(
+        gunicorn,
+        cyserve,
+        differs={"refused-logged": with_refused_ones, "statsd-datagrams": in_one_datagram},
+    )

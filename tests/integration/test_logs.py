@@ -1,8 +1,10 @@
 """Error log and access log: targets, formats, and reopening after a rotation."""
 
 import json
+import os
 import re
-from signal import SIGHUP, SIGUSR1
+import time
+from signal import SIGHUP, SIGKILL, SIGUSR1
 
 from harness import differs, free_port, wait_for
 from http_client import Client, request_bytes
@@ -340,3 +342,22 @@ def test_a_json_field_that_does_not_exist(start_server):
         re.M,
     )
     assert "Traceback" not in server.log_text()
+
+
+def test_no_line_is_lost_when_a_busy_worker_is_killed(start_server, tmp_path):
+    """Lines of a worker that has many may wait, but not die with it."""
+    access = tmp_path / "access.log"
+    options = ("-k", "gthread", "--threads", "1", "--access-logformat", "%(q)s")
+    server = start_server("requests_app:app", *options, "--access-logfile", str(access))
+    (worker,) = server.worker_pids()
+    number = 0
+    end = time.monotonic() + 1.5
+    with Client(server.address) as client:
+        while time.monotonic() < end:
+            client.send(b"".join(request_bytes(f"/ok?{number + n}") for n in range(20)))
+            for _ in range(20):
+                assert client.read_response().status == 200
+            number += 20
+        os.kill(worker, SIGKILL)
+    number -= 1  # the last answer may have been sent and not yet been logged
+    assert lines_of(access, number)[:number] == [str(n) for n in range(number)]

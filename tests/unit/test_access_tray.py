@@ -1,0 +1,154 @@
+"""Access lines that wait in a tray: when they are written, by whom, and where none waits."""
+
+import os
+import re
+import threading
+
+import pytest
+from log_helpers import own_logging, request, settings
+
+from cyserve import glogging
+from cyserve.access_writer import left_in, new_tray
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    with own_logging():
+        yield
+
+
+def read(path):
+    return path.read_text().splitlines()
+
+
+def holding(tmp_path):
+    """Return a Logger with one line in the file `access`, and the tray for those to come."""
+    log = glogging.Logger(
+        settings(accesslog=str(tmp_path / "access"), errorlog=str(tmp_path / "error"))
+    )
+    log.access(*request())
+    tray = new_tray()
+    log._direct.hold(tray, log.error_log.handlers)
+    assert log._direct.tray is tray
+    return log, tray
+
+
+def test_held_lines_wait_for_the_flush(tmp_path):
+    log, tray = holding(tmp_path)
+    for n in range(3):
+        log.access(*request(HTTP_USER_AGENT=f"agent {n}"))
+    assert len(read(tmp_path / "access")) == 1
+    waiting = left_in(tray)
+    log._direct.flush()
+    log._direct.flush()
+    assert (tmp_path / "access").read_bytes().endswith(waiting)
+    assert [line[-8:] for line in read(tmp_path / "access")[1:]] == [
+        f'agent {n}"' for n in range(3)
+    ]
+    assert left_in(tray) == b""
+
+
+def test_no_line_waits_after_the_release(tmp_path):
+    log, _ = holding(tmp_path)
+    log.access(*request())
+    log._direct.release()
+    assert len(read(tmp_path / "access")) == 2
+    log.access(*request())
+    assert len(read(tmp_path / "access")) == 3
+
+
+@pytest.mark.parametrize("size", [100, 3000, 40_000])
+def test_a_full_tray_empties_itself(size, tmp_path):
+    log, tray = holding(tmp_path)
+    for n in range(40):
+        log.access(*request(HTTP_USER_AGENT=f"{n:02d}" + "x" * size))
+    log._direct.flush()
+    lines = read(tmp_path / "access")[1:]
+    assert [re.search(r'"(\d\d)x+"$', line)[1] for line in lines] == [f"{n:02d}" for n in range(40)]
+    assert left_in(tray) == b""
+
+
+def test_held_lines_go_to_the_file_that_is_reopened_later(tmp_path):
+    log, _ = holding(tmp_path)
+    log.access(*request())
+    (tmp_path / "access").rename(tmp_path / "old")
+    log.reopen_files()
+    log.access(*request())
+    log._direct.flush()
+    assert len(read(tmp_path / "old")) == 2
+    assert len(read(tmp_path / "access")) == 1
+
+
+def test_threads_that_add_and_flush_lose_and_double_nothing(tmp_path):
+    log, _ = holding(tmp_path)
+    each = 500
+
+    def run(letter):
+        for n in range(each):
+            log.access(*request(HTTP_USER_AGENT=f"{letter}{n}"))
+            if n % 7 == 0:
+                log._direct.flush()
+
+    threads = [threading.Thread(target=run, args=(letter,)) for letter in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log._direct.release()
+    agents = [line.rpartition(' "')[2][:-1] for line in read(tmp_path / "access")[1:]]
+    assert sorted(agents) == sorted(f"{letter}{n}" for letter in "abc" for n in range(each))
+
+
+def test_a_child_of_the_worker_leaves_its_lines_alone(tmp_path):
+    log, _ = holding(tmp_path)
+    log.access(*request())
+    pid = os.fork()
+    if pid == 0:
+        log._direct.flush()
+        log.access(*request(HTTP_USER_AGENT="child"))
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert [line[-7:] for line in read(tmp_path / "access")[1:]] == ['"child"'[-7:]]
+    log._direct.release()
+    assert len(read(tmp_path / "access")) == 3
+
+
+def test_what_a_dead_worker_had_ready_is_written_by_the_master(tmp_path):
+    log = glogging.Logger(settings(accesslog=str(tmp_path / "access"), errorlog=None))
+    tray = new_tray()
+    pid = os.fork()
+    if pid == 0:
+        log.access(*request())
+        log._direct.hold(tray, [])
+        log.access(*request(HTTP_USER_AGENT="last words"))
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(read(tmp_path / "access")) == 1
+    log.write_left(left_in(tray))
+    assert read(tmp_path / "access")[1].endswith('"last words"')
+
+
+def test_customised_logging_is_asked_from_the_next_flush_on(tmp_path):
+    log, _ = holding(tmp_path)
+    log.access(*request())
+    log._direct.flush()
+    log.access_log.addFilter(lambda record: False)
+    log.access(*request())
+    log._direct.release()
+    assert len(read(tmp_path / "access")) == 2
+
+
+@pytest.mark.parametrize("target", ["pipe", "same file"])
+def test_where_lines_are_never_held(target, tmp_path):
+    errorlog = accesslog = str(tmp_path / "access")
+    if target == "pipe":
+        errorlog = str(tmp_path / "error")
+        os.mkfifo(accesslog)
+        reader = os.open(accesslog, os.O_RDONLY | os.O_NONBLOCK)
+    log = glogging.Logger(settings(accesslog=accesslog, errorlog=errorlog))
+    log.access(*request())
+    assert log._direct.armed
+    log._direct.hold(new_tray(), log.error_log.handlers)
+    assert log._direct.tray is None
+    if target == "pipe":
+        os.close(reader)
