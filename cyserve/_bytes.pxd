@@ -3,13 +3,16 @@
 Inline functions only; nothing here keeps state. Every pointer walks between a start and an end.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(str text)
+    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
     str PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
 
 
@@ -142,3 +145,12 @@ cdef inline int need_bytes(given) except -1:
     if not isinstance(given, bytes):
         raise TypeError(f"bytes expected, not {type(given).__name__}")
     return 0
+
+
+cdef inline bytes shortened(PyObject *whole, Py_ssize_t size):
+    """The first `size` bytes of a bytes object, which is used up: nobody else may refer to it."""
+    if PyBytes_GET_SIZE(<bytes> whole) != size:
+        _PyBytes_Resize(&whole, size)
+    made = <bytes> whole
+    Py_DECREF(made)
+    return made

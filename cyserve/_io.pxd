@@ -22,6 +22,9 @@ cdef class InputBuffer:
     cdef int reserve(self, Py_ssize_t room) except -1
     cdef void consume(self, Py_ssize_t size) noexcept
     cpdef Py_ssize_t fill(self, int fd, Py_ssize_t size = *) except -2
+    cpdef bytes draw(self, int fd, Py_ssize_t size)
+    cpdef bytes take(self, Py_ssize_t size)
+    cpdef Py_ssize_t skip(self, Py_ssize_t size) except -1
     cpdef void release(self) noexcept
 
 
@@ -78,6 +81,8 @@ cdef class OutputBuffer:
     cdef ssize_t send_some(self, int fd, Py_ssize_t *given) noexcept
     cdef void drop(self, Py_ssize_t size) noexcept
     cpdef void write(self, data) except *
+    cpdef void write_chunk(self, data) except *
+    cpdef void end_chunks(self) except *
     cpdef Py_ssize_t flush(self, int fd) except -1
 
 

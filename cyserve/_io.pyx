@@ -10,7 +10,7 @@ Rules of this file
 Over 500 lines because four small classes of C and their docstrings take that.
 """
 
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
@@ -24,12 +24,11 @@ from cpython.unicode cimport PyUnicode_FromObject, PyUnicode_GET_LENGTH, PyUnico
 cimport cython
 
 from cyserve._bytes cimport (
-    has_forbidden, is_blank, is_word, latin1, need_bytes, put, unchangeable, value_end,
+    has_forbidden, is_blank, is_word, latin1, need_bytes, put, shortened, unchangeable, value_end,
 )
 from cyserve._clock cimport clock_nanoseconds
 from cyserve._sockets cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, iovec, msghdr, recv, send,
-    sendmsg,
+    MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, receive, send, sendmsg, take_client,
 )
 
 from cyserve import _grammar
@@ -81,15 +80,7 @@ def accept(fd: int) -> int:
 
     Returns a descriptor in non-blocking mode, -1 if nobody waits. Raises OSError as accept(2) does.
     """
-    cdef int listener = fd
-    cdef int taken = -1
-    while taken < 0:
-        taken = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
-        if taken < 0 and errno == EAGAIN:
-            return -1
-        if taken < 0 and errno != EINTR and errno != ECONNABORTED:
-            PyErr_SetFromErrno(OSError)
-    return taken
+    return take_client(fd)
 
 
 cdef char *spare = NULL   # the memory of a buffer that was released, of SPARE bytes
@@ -163,33 +154,51 @@ cdef class InputBuffer:
         Returns the number of bytes received, 0 at the end of the stream, -1 if there is
         nothing to receive now. Raises OSError as recv(2) does, ValueError if size < 1.
         """
-        cdef ssize_t got
         if size < 1:
             raise ValueError("size must be positive")
         self.reserve(size)
-        while True:
-            got = recv(fd, self.data + self.end, size, MSG_DONTWAIT)
-            if got >= 0:
-                self.end += got
-                return got
-            if errno == EAGAIN:
-                return -1
-            if errno != EINTR:
-                PyErr_SetFromErrno(OSError)
+        cdef Py_ssize_t got = receive(fd, self.data + self.end, size)
+        if got > 0:
+            self.end += got
+        return got
+
+    cpdef bytes draw(self, int fd, Py_ssize_t size):
+        """Consume up to `size` bytes; what is not here yet is received, once, without blocking.
+
+        It goes straight to where it is returned. b"" at the end of the stream, None if there is
+        nothing yet. Raises as `fill` does, and consumes nothing then.
+        """
+        cdef Py_ssize_t have = self.end - self.start
+        cdef Py_ssize_t got
+        cdef PyObject *owned
+        if size < 1:
+            raise ValueError("size must be positive")
+        if have >= size:
+            return self.take(size)
+        drawn = PyBytes_FromStringAndSize(NULL, size)
+        got = receive(fd, PyBytes_AS_STRING(drawn) + have, size - have)
+        if got < 0 and not have:
+            return None
+        if have:
+            memcpy(PyBytes_AS_STRING(drawn), self.data + self.start, have)
+            self.consume(have)
+        Py_INCREF(drawn)
+        owned, drawn = <PyObject *> drawn, None   # the only reference
+        return shortened(owned, have + max(0, got))
 
     def peek(self, Py_ssize_t size) -> bytes:
         """The first `size` bytes, or fewer, without consuming them."""
         return PyBytes_FromStringAndSize(
             self.data + self.start, max(0, min(size, self.end - self.start)))
 
-    def take(self, Py_ssize_t size) -> bytes:
+    cpdef bytes take(self, Py_ssize_t size):
         """Consume and return up to `size` bytes."""
         size = max(0, min(size, self.end - self.start))
         cdef bytes taken = PyBytes_FromStringAndSize(self.data + self.start, size)
         self.consume(size)
         return taken
 
-    def skip(self, Py_ssize_t size) -> int:
+    cpdef Py_ssize_t skip(self, Py_ssize_t size) except -1:
         """Consume up to `size` bytes unseen and return how many they were."""
         size = max(0, min(size, self.end - self.start))
         self.consume(size)
@@ -543,7 +552,7 @@ cdef class OutputBuffer:
         if PyBytes_GET_SIZE(fixed):
             self.append_bytes(fixed)
 
-    def write_chunk(self, data) -> None:
+    cpdef void write_chunk(self, data) except *:
         """Queue data as one chunk (RFC 9112 7.1); nothing if empty, which would end the body."""
         cdef bytes fixed = unchangeable(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(fixed)
@@ -562,7 +571,7 @@ cdef class OutputBuffer:
         self.append_bytes(fixed)
         self.append(2).data = b"\r\n"
 
-    def end_chunks(self) -> None:
+    cpdef void end_chunks(self) except *:
         """Queue the last chunk and an empty trailer section (RFC 9112 7.1)."""
         self.append(5).data = b"0\r\n\r\n"
 

@@ -24,7 +24,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcmp, memcpy
 
 from cyserve._bytes cimport (
-    PyUnicode_DATA, decimal, hex_value, is_blank, is_word, latin1, leading_crlf,
+    PyUnicode_DATA, decimal, hex_value, is_blank, is_word, latin1, leading_crlf, shortened,
     same_but_case, unquote, value_end,
 )
 from cyserve._io cimport InputBuffer, Lane
@@ -38,7 +38,6 @@ from cyserve._errors import (
 cdef extern from "Python.h":
     PyObject *PyDict_SetDefault(dict d, PyObject *key, object value) except NULL
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
-    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
 
 __all__ = ("ChunkedDecoder", "HeadRules", "RequestHead", "parse_head")
 
@@ -617,11 +616,7 @@ cdef class ChunkedDecoder:
                 raise
         if at != data:
             buffer.consume(at - data)
-        if filled < room:
-            _PyBytes_Resize(&out, filled)
-        body = <bytes> out
-        Py_DECREF(body)
-        return body
+        return shortened(out, filled)
 
     cdef Py_ssize_t step(self, const char *start, const char *end) except -1:
         """Read what is not data. Returns its size, 0 when it is not all there."""

@@ -102,6 +102,22 @@ class InputBuffer:
         self.data += got
         return len(got)
 
+    def draw(self, fd: int, size: int) -> bytes | None:
+        """Consume up to `size` bytes; what is not here yet is received, once, without blocking.
+
+        It goes straight to where it is returned. b"" at the end of the stream, None if there is
+        nothing yet. Raises as `fill` does, and consumes nothing then.
+        """
+        if size < 1:
+            raise ValueError("size must be positive")
+        if len(self.data) >= size:
+            return self.take(size)
+        try:
+            got = os.read(fd, size - len(self.data))
+        except BlockingIOError:
+            return self.take(size) if self.data else None
+        return self.take(size) + got if self.data else got
+
     def peek(self, size: int) -> bytes:
         """The first `size` bytes, or fewer, without consuming them."""
         return bytes(self.data[: max(0, size)])

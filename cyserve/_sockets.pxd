@@ -1,7 +1,11 @@
 """The system calls on sockets that the compiled kernel makes, under one name on every platform.
 
-Declarations only; who calls them says why they cannot block.
+Who calls them says why they cannot block. Two are wrapped, for they may have to be made again.
 """
+
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+
+from cpython.exc cimport PyErr_SetFromErrno
 
 cdef extern from *:
     """
@@ -37,3 +41,29 @@ cdef extern from *:
     ctypedef struct msghdr "struct msghdr":
         iovec *msg_iov
         size_t msg_iovlen
+
+
+cdef inline int take_client(int listener) except -2:
+    """Accept a connection, in non-blocking mode; -1: nobody waits."""
+    cdef int taken
+    while True:
+        taken = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if taken >= 0:
+            return taken
+        if errno == EAGAIN:
+            return -1
+        if errno != EINTR and errno != ECONNABORTED:
+            PyErr_SetFromErrno(OSError)
+
+
+cdef inline Py_ssize_t receive(int fd, void *to, Py_ssize_t size) except -2:
+    """Receive once, without blocking; -1: there is nothing now."""
+    cdef ssize_t got
+    while True:
+        got = recv(fd, to, size, MSG_DONTWAIT)
+        if got >= 0:
+            return got
+        if errno == EAGAIN:
+            return -1
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)

@@ -36,7 +36,9 @@ class Running:
         self.port = port
         self.log = log
 
-    def wait_until_answers(self, patience: float = 30.0, path: str = "/") -> None:
+    def wait_until_answers(
+        self, patience: float = 30.0, path: str = "/", pause: float = 0.05
+    ) -> None:
         """Returns once a GET is answered; BenchError if the server ends or takes too long."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
@@ -46,7 +48,7 @@ class Running:
                 self.answer(Case("ready", "is it up?", path=path))
                 return
             except (OSError, http.client.HTTPException):
-                time.sleep(0.05)
+                time.sleep(pause)
         raise BenchError(f"{self.server.name} does not answer:\n{self.said()}")
 
     def wait_until_settled(self, processes: int, patience: float = 30.0) -> None:

@@ -12,6 +12,7 @@ from cyserve._errors import ContentTooLarge, NoMoreData, RequestTimeout
 from cyserve.http.transport import PlainTransport
 
 _PIECE = 65536
+_STRAIGHT = 8192  # from this size on a read is worth a system call of its own, and no copy
 
 
 class Reader(Protocol):
@@ -30,11 +31,18 @@ class Reader(Protocol):
 class _Source:
     """What both readers share: waiting for more bytes."""
 
-    def __init__(self, transport: PlainTransport, timeout: float) -> None:
+    def attach(self, transport: Any, timeout: float) -> None:
+        """What each of them is made with."""
         self.transport = transport
         self.input = transport.input
+        # The same two if they are a worker's: calls through these may be C calls.
+        self.plain: PlainTransport | None = None
+        self.direct: _accel.InputBuffer | None = None
+        if isinstance(transport, PlainTransport):
+            self.plain = transport
+            self.direct = self.plain.direct_input
         self.timeout = timeout
-        #: Called before the first wait: a client may want to be asked for its body.
+        #: Called before a wait: a client may want to be asked for its body.
         self.before_waiting: Callable[[], None] | None = None
 
     def more(self) -> None:
@@ -42,43 +50,73 @@ class _Source:
 
         Raises NoMoreData when the client is gone, RequestTimeout when it is too slow.
         """
-        transport = self.transport
-        while True:
+        plain = self.plain
+        got = -1
+        while got < 0:
             try:
                 if self.before_waiting is not None:
                     self.before_waiting()
-                got = transport.fill(_PIECE)
+                got = self.transport.fill(_PIECE) if plain is None else plain.fill(_PIECE)
             except OSError as exc:
                 raise NoMoreData() from exc
-            if got > 0:
-                return
-            if got == 0:
-                raise NoMoreData()
-            if not transport.waiter.readable(transport.fd, self.timeout):
-                raise RequestTimeout()
+            if got < 0:
+                self.wait()
+        if got == 0:
+            raise NoMoreData()
+
+    def wait(self) -> None:
+        """Wait until something has come. Raises RequestTimeout."""
+        transport = self.transport
+        if not transport.waiter.readable(transport.fd, self.timeout):
+            raise RequestTimeout()
 
 
 class LengthReader(_Source):
     """A body of a known number of bytes."""
 
     def __init__(self, transport: PlainTransport, timeout: float, length: int) -> None:
-        super().__init__(transport, timeout)
+        self.attach(transport, timeout)
         self.left = length
 
     def ready(self, limit: int) -> bool:
-        return len(self.input) >= min(self.left, limit)
+        direct = self.direct
+        have = len(self.input) if direct is None else len(direct)
+        return have >= self.left or have >= limit
 
     def read(self, size: int) -> bytes:
-        if not self.left:
+        if not self.left or not size:
             return b""
-        if not len(self.input):
-            self.more()
-        data = self.input.take(min(size, self.left))
+        size = min(size, self.left)
+        direct = self.direct
+        have = len(self.input) if direct is None else len(direct)
+        if size >= _STRAIGHT and have < size and self.plain is not None:
+            data = self.draw(min(size, _PIECE))
+        else:
+            if not have:
+                self.more()
+            data = self.input.take(size) if direct is None else direct.take(size)
         self.left -= len(data)
         return data
 
+    def draw(self, size: int) -> bytes:
+        """As `more`, for the bytes that are returned; what has come is among them."""
+        data = None
+        while data is None:
+            try:
+                if self.before_waiting is not None:
+                    self.before_waiting()
+                data = self.plain.draw(size)  # type: ignore[union-attr]
+            except OSError as exc:
+                raise NoMoreData() from exc
+            if data is None:
+                self.wait()
+        if not data:
+            raise NoMoreData()
+        return data
+
     def skip_received(self) -> bool:
-        self.left -= self.input.skip(self.left)
+        if self.left:
+            self.left -= self.input.skip(self.left)
         return not self.left
 
 
@@ -95,7 +133,7 @@ class ChunkedReader(_Source):
         decoder: "_accel.ChunkedDecoder",
         limit: int = 0,
     ) -> None:
-        super().__init__(transport, timeout)
+        self.attach(transport, timeout)
         self.decoder = decoder
         self.limit = limit
         self.size = 0  # bytes decoded so far
@@ -150,12 +188,13 @@ def open_body(
     transport: has `input`, `fill` and a `waiter`; timeout: seconds without a byte; most: bytes of
     content, 0 is no limit. Raises ContentTooLarge.
     """
-    if 0 < most < head.content_length:
-        raise ContentTooLarge(head.content_length, most)
+    length = head.content_length
+    if 0 < most < length:
+        raise ContentTooLarge(length, most)
     if head.chunked:
         return ChunkedReader(transport, timeout, _accel.parser.ChunkedDecoder(rules), most)
-    if head.content_length > 0:
-        return LengthReader(transport, timeout, head.content_length)
+    if length > 0:
+        return LengthReader(transport, timeout, length)
     return None
 
 
@@ -181,8 +220,12 @@ class BodyCore:
         self.failed = False  # an error was raised: the connection cannot be used again
 
     def _next(self, size: int) -> bytes:
+        reader = self.reader
         try:
-            return self.reader.read(size)
+            if type(reader) is LengthReader:  # C knows it
+                sized = reader
+                return sized.read(size)
+            return reader.read(min(size, 1 << 20))
         except Exception:
             self.failed = True
             raise
@@ -194,13 +237,18 @@ class BodyCore:
     def read(self, size: int | None = None) -> bytes:
         """Up to `size` bytes, fewer only at the end of the body."""
         left = _bound(size)
-        pieces: list[bytes] = []
+        if not left:
+            return b""
         if self.rest:
             data, self.rest = self.rest[:left], self.rest[left:]
-            pieces.append(data)
-            left -= len(data)
+        else:
+            data = self._next(left)
+        left -= len(data)
+        if not left or not data:
+            return data
+        pieces = [data]
         while left:
-            data = self._next(min(left, 1 << 20))
+            data = self._next(left)
             if not data:
                 break
             pieces.append(data)

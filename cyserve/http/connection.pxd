@@ -43,7 +43,7 @@ cdef class Connection(Origin):
     cdef int _shake_hands(self, double now) except -1
     cdef int _refuse_plainly(self, object exc, double now) except -1
 
-    @cython.locals(context=Context)
+    @cython.locals(context=Context, limit="long long")
     cdef _start_body(self, RequestCore req)
     cdef int _run(self) except -1
     cdef int _gather(self, RequestCore req, double now) except -1

@@ -331,8 +331,8 @@ class Connection(Origin):
         if reader is None:
             return
         req.body = Body(reader)
-        limit = context.body_buffer_size
         if self.expect_continue:
+            limit = context.body_buffer_size
             if head.chunked or head.content_length <= limit:
                 self.send_continue()  # it is gathered here anyway
             else:

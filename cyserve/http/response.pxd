@@ -27,5 +27,10 @@ cdef class ResponseCore:
     @cython.locals(direct=ResponseHead)
     cdef bint reset(self, Pool pool) except -1
 
-    @cython.locals(size=Py_ssize_t, answer=bytes, fields=bytes)
+    @cython.locals(piece=bytes, size=Py_ssize_t, left="long long")
+    cpdef queue(self, object data)
+    cpdef write_iterable(self, object items)
+    cpdef close(self)
+
+    @cython.locals(size=Py_ssize_t, answer=bytes, body=bytes, fields=bytes)
     cdef bint write_usual(self, object data) except -1

@@ -306,27 +306,32 @@ class ResponseCore:
             raise TypeError(f"body items must be bytes, not {type(data).__name__}")
         if self.head is None:
             raise AssertionError("start_response() was not called")
-        self.frame()
-        output = self.transport.output
+        piece = data if type(data) is bytes else bytes(memoryview(data))
+        size = len(piece)
+        if not self.framed:
+            self.frame()
         if self.bodyless:
-            if data:
+            if size:
                 self._warn_body()
-            data = b""
+            piece = b""
+            size = 0
         elif self.response_length is not None:
-            left = self.response_length - self.sent
-            if len(data) > left:  # more would be taken for the next response
-                data = data[:left]
-        self.sent += len(data)
+            left = self.response_length
+            left -= self.sent
+            if size > left:  # more would be taken for the next response
+                size = left
+                piece = piece[:size]
+        self.sent += size
         if not self.headers_sent:
-            if not self.chunked and len(data) <= _SMALL_BODY:
-                output.write(self.head_bytes(data))
+            if not self.chunked and size <= _SMALL_BODY:
+                self.transport.write(self.head_bytes(piece))
                 self.headers_sent = True
                 return
             self.send_headers()
         if self.chunked:
-            output.write_chunk(data)
+            self.transport.write_chunk(piece)
         else:
-            output.write(data)
+            self.transport.write(piece)
 
     def write(self, data: bytes) -> None:
         """PEP 3333's write callable: the piece is on its way when this returns."""
@@ -347,20 +352,23 @@ class ResponseCore:
             return False
         size = len(data)
         req = self.req
-        if size > _SMALL_BODY or not req.plain():
+        if not req.plain():
             return False
         direct = self.direct
         if not (self.head.whole(size) if direct is None else direct.whole(size)):
             return False
         self.closes = self.must_close or req.must_close or not req.persistent()
         fields = _server_fields.usual(self.closes)
+        body = data if size <= _SMALL_BODY else b""
         if direct is None:
-            answer = self.head.serialize(b"HTTP/1.1 ", fields, data)
+            answer = self.head.serialize(b"HTTP/1.1 ", fields, body)
         else:
-            answer = direct.serialize(b"HTTP/1.1 ", fields, data)
+            answer = direct.serialize(b"HTTP/1.1 ", fields, body)
         self.headers_sent = self.finished = True
         self.sent = size
         self.transport.write(answer)
+        if size > _SMALL_BODY:
+            self.transport.write(data)
         self.transport.flush()
         return True
 

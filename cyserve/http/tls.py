@@ -127,6 +127,13 @@ class TLSTransport(PlainTransport):
             if len(data) < RECORD or total >= size:
                 return total
 
+    def draw(self, size: int) -> bytes | None:
+        if not len(self.input):
+            got = self.fill(size)
+            if got <= 0:
+                return b"" if got == 0 else None
+        return self.input.take(size)
+
     def lend(self, blocking: bool) -> None:
         super().lend(blocking)
         self._lent = blocking

@@ -4,6 +4,9 @@ cimport cython
 
 from cyserve._io cimport InputBuffer, OutputBuffer
 
+cdef Py_ssize_t _HIGH_WATER
+
+
 cdef class PlainTransport:
     cdef public object sock, waiter, input, output, file, make_head
     cdef InputBuffer direct_input
@@ -13,10 +16,15 @@ cdef class PlainTransport:
     cdef public bint broken, compiled, told
 
     cpdef Py_ssize_t fill(self, Py_ssize_t size) except -2
+    cpdef bytes draw(self, Py_ssize_t size)
 
     @cython.locals(pending=Py_ssize_t)
     cpdef Py_ssize_t flush(self) except -1
+
+    @cython.locals(pending=Py_ssize_t)
+    cpdef send(self, double seconds)
     cdef int write(self, bytes data) except -1
+    cdef int write_chunk(self, bytes data) except -1
     cdef int rest(self) except -1
 
 

@@ -24,6 +24,7 @@ _STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 
 #: Bytes that may wait in memory for a slow client before the application is made to wait.
 HIGH_WATER = 65536
+_HIGH_WATER = HIGH_WATER  # C's in a compiled build
 
 
 class Waiter(Protocol):
@@ -176,6 +177,16 @@ class PlainTransport:
         direct = self.direct_input
         return self.input.fill(self.fd, size) if direct is None else direct.fill(self.fd, size)
 
+    def draw(self, size: int) -> bytes | None:
+        """Up to `size` bytes out of `input`, or straight from the socket; never waits.
+
+        b"" at the end of the stream, None if there is nothing yet. Raises as `fill` does.
+        """
+        if self.fd < 0:
+            raise _closed()
+        direct = self.direct_input
+        return self.input.draw(self.fd, size) if direct is None else direct.draw(self.fd, size)
+
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait.
 
@@ -207,6 +218,14 @@ class PlainTransport:
         else:
             direct.write(data)
 
+    def write_chunk(self, data: bytes) -> None:
+        """Queue bytes as a chunk."""
+        direct = self.direct_output
+        if direct is None:
+            self.output.write_chunk(data)
+        else:
+            direct.write_chunk(data)
+
     def rest(self) -> None:
         """Nothing is under way: give memory back if nothing has come."""
         direct = self.direct_input
@@ -221,7 +240,7 @@ class PlainTransport:
         seconds: how long the client may take to make room. Raises TimeoutError after that.
         """
         pending = self.flush()
-        while pending > HIGH_WATER:
+        while pending > _HIGH_WATER:
             if not self.waiter.writable(self.fd, seconds):
                 self.broken = True
                 self.discard()  # else the loop would give it as much time again

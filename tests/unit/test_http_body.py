@@ -182,6 +182,79 @@ def test_body_that_trickles_in_while_it_is_read(peer):
         thread.join()
 
 
+def sent_in_pieces(peer, sent, size):
+    def send():
+        for at in range(0, len(sent), size):
+            peer.client.sendall(sent[at : at + size])
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    "made", [request, lambda content: chunked(content[:99_999], content[99_999:])]
+)
+@pytest.mark.parametrize("size", [1000, 8192, 16_384, 100_000, None])
+def test_large_reads_of_a_body_that_comes_while_it_is_read(peer, made, size):
+    content = os.urandom(300_000)
+    sent = made(content)
+    peer = peer(sent[:300], client_body_buffer_size=100)
+    peer.transport.waiter = PollWaiter(lambda: None)
+    assert peer.connection.proceed(0.0) == RUN
+    body = peer.connection.request.body
+    thread = sent_in_pieces(peer, sent[300:] + b"GET /next", 7777)
+    try:
+        pieces = list(iter(lambda: body.read(size), b""))
+    finally:
+        thread.join()
+    assert b"".join(pieces) == content
+    assert {len(piece) for piece in pieces[:-1]} <= {size}
+    assert peer.connection.request.body.reader.skip_received()
+
+
+def test_lines_between_large_reads(peer):
+    content = b"".join(b"line %d\n" % number for number in range(9000))
+    peer = peer(request(content)[:200], client_body_buffer_size=10)
+    peer.transport.waiter = PollWaiter(lambda: None)
+    assert peer.connection.proceed(0.0) == RUN
+    thread = sent_in_pieces(peer, request(content)[200:], 5000)
+    body = peer.connection.request.body
+    try:
+        got = body.readline() + body.read(20_000) + body.readline() + body.read(10) + body.read()
+    finally:
+        thread.join()
+    assert got == content
+
+
+@pytest.mark.parametrize("cut", [200, 20_000])
+def test_a_large_read_of_a_body_cut_short(peer, cut):
+    peer = peer(request(b"x" * cut, length=50_000), client_body_buffer_size=100)
+    assert peer.connection.proceed(0.0) == RUN
+    peer.client.shutdown(1)
+    body = peer.connection.request.body
+    with pytest.raises(NoMoreData):
+        body.read(50_000)
+    assert body.failed
+
+
+def test_a_client_that_waits_is_asked_before_a_large_read(peer):
+    sent = request(b"", length=9000).replace(b"Host", b"Expect: 100-continue\r\nHost")
+    peer = peer(sent, client_body_buffer_size=100)
+    assert peer.connection.proceed(0.0) == RUN
+    asked = []
+    peer.transport.waiter = waiter = PollWaiter(lambda: None)
+
+    def answer(fd, seconds):
+        asked.append(peer.client.recv(100))
+        peer.client.sendall(b"y" * 9000)
+        return True
+
+    waiter.readable = answer
+    assert peer.connection.request.body.read(9000) == b"y" * 9000
+    assert asked == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+
+
 # -- client_max_body_size --
 
 

@@ -74,6 +74,66 @@ class TestFill:
         assert bytes(taken) + buffer.take(len(buffer)) == sent
 
 
+class TestDraw:
+    """Bytes that go from the socket straight into the object that is returned."""
+
+    def test_nothing_yet(self, io: ModuleType, pair: Pair) -> None:
+        buffer = io.InputBuffer()
+        assert buffer.draw(pair[0].fileno(), 10) is None
+        pair[1].sendall(b"abc")
+        assert buffer.draw(pair[0].fileno(), 10) == b"abc"
+        assert buffer.draw(pair[0].fileno(), 10) is None
+
+    def test_no_more_than_asked_for(self, io: ModuleType, pair: Pair) -> None:
+        pair[1].sendall(b"abcdef")
+        buffer = io.InputBuffer()
+        assert buffer.draw(pair[0].fileno(), 4) == b"abcd"
+        assert len(buffer) == 0
+        assert buffer.draw(pair[0].fileno(), 4) == b"ef"
+
+    def test_what_is_here_goes_first(self, io: ModuleType, pair: Pair) -> None:
+        buffer = io.InputBuffer(b"012345")
+        pair[1].sendall(b"abcdef")
+        assert buffer.draw(pair[0].fileno(), 4) == b"0123"
+        assert buffer.draw(pair[0].fileno(), 4) == b"45ab"
+        assert len(buffer) == 0
+        assert buffer.draw(pair[0].fileno(), 99) == b"cdef"
+
+    def test_what_is_here_is_enough(self, io: ModuleType, pair: Pair) -> None:
+        assert io.InputBuffer(b"0123").draw(pair[0].fileno(), 10) == b"0123"
+        assert io.InputBuffer(b"0123").draw(-1, 4) == b"0123"  # nothing is received
+
+    def test_end_of_stream(self, io: ModuleType, pair: Pair) -> None:
+        pair[1].sendall(b"st")
+        pair[1].close()
+        buffer = io.InputBuffer(b"la")
+        assert [buffer.draw(pair[0].fileno(), 9) for _ in range(3)] == [b"last", b"", b""]
+
+    def test_an_error_leaves_what_is_here(self, io: ModuleType, pair: Pair) -> None:
+        pair[0].send(b"never read")
+        pair[1].close()
+        buffer = io.InputBuffer(b"kept")
+        with pytest.raises(ConnectionResetError):
+            buffer.draw(pair[0].fileno(), 9)
+        assert buffer.take(99) == b"kept"
+
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_no_room_is_not_the_end_of_the_stream(
+        self, io: ModuleType, pair: Pair, size: int
+    ) -> None:
+        pair[1].sendall(b"x")
+        with pytest.raises(ValueError, match="size must be positive"):
+            io.InputBuffer(b"y").draw(pair[0].fileno(), size)
+
+    def test_its_memory_is_its_own(self, io: ModuleType, pair: Pair) -> None:
+        buffer = io.InputBuffer()
+        drawn = []
+        for number in range(50):
+            pair[1].sendall(b"%04d" % number * 100)
+            drawn.append(buffer.draw(pair[0].fileno(), 60_000))
+        assert drawn == [b"%04d" % number * 100 for number in range(50)]
+
+
 def test_scanned_starts_anew_behind_what_is_consumed(io: ModuleType, parser: ModuleType) -> None:
     buffer = io.InputBuffer(b"GET / HTTP/1.1\r\nHost: a")
     assert parser.parse_head(buffer, parser.HeadRules()) is None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.load.figures import Sheet
-from benchmarks.load.scenarios import computing, holding, sharing, threads, tls
+from benchmarks.load.scenarios import boot, computing, holding, sharing, threads, tls
 from benchmarks.load.scenarios.stage import Stage
 
 SCENARIOS: dict[str, Callable[[Stage], Sheet]] = {
@@ -20,4 +20,5 @@ SCENARIOS: dict[str, Callable[[Stage], Sheet]] = {
     "idle": holding.idle,
     "resets": holding.resets,
     "tls": tls.tls,
+    "boot": boot.boot,
 }

@@ -19,6 +19,8 @@ from benchmarks.load.cases import Case
 from benchmarks.load.figures import Sheet
 from benchmarks.load.running import BenchError, Running, start
 
+LOOK = 0.002  # seconds between two looks whether a server answers
+
 Servers = dict[str, Running]
 
 
@@ -87,6 +89,31 @@ class Stage:
         finally:
             for running in started:
                 running.stop()
+
+    def first_answers(self, sheet: Sheet, names: Sequence[str]) -> dict[str, float]:
+        """Starts those of `names` that are wanted one after the other, to see how long that takes.
+
+        Gives the seconds from exec to the first answer of each; it ends before the next begins.
+        """
+        seconds: dict[str, float] = {}
+        for name in self._wanted(names):
+            if name in sheet.refused:
+                continue
+            with sheet.guard(name):
+                (entry,) = options.entries([name], self.args)
+                self.used[name] = entry
+                core, where = self.plan.server_core, entry.home
+                begin = time.monotonic()
+                case = Case(sheet.name, "", app="scene")
+                running = start(
+                    entry.server, case, where.python, self.tmp, core=core, path=where.path
+                )
+                try:
+                    running.wait_until_answers(pause=LOOK)
+                    seconds[name] = time.monotonic() - begin
+                finally:
+                    running.stop()
+        return seconds
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
         if self.args.servers is None:
