@@ -42,6 +42,7 @@ cdef class ResponseHead:
     cdef bint asked_close
     cdef char small[SMALL]
 
+    cpdef int restart(self, status, headers) except -1
     cdef bint take_status(self, status) except -1
     cdef int settle(self) except -1
     cdef int take(self, headers) except -1
@@ -89,5 +90,6 @@ cdef class Lane:
     cdef Py_buffer view
     cdef char *line
     cdef uint64_t *numbers      # requests begun; monotonic nanoseconds, 0: idle
+    cdef void note(self, const char *line, Py_ssize_t size) noexcept
     cpdef void begin(self, bytes line) except *
     cpdef void end(self) noexcept

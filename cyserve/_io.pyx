@@ -26,11 +26,10 @@ cimport cython
 from cyserve._bytes cimport (
     has_forbidden, is_blank, is_word, latin1, need_bytes, put, shortened, unchangeable, value_end,
 )
+from cyserve._clock cimport clock_nanoseconds
 from cyserve._sockets cimport (
     MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, receive, send, sendmsg, take_client,
 )
-
-from time import monotonic_ns
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
@@ -231,12 +230,13 @@ cdef struct Name:        # a name that was found good; it is the application's c
     PyObject *text       # owned
     int kind
 
-cdef Name names[16]
+cdef Name names[64]
 
 
 cdef int kind_of_name(name) except -1:
     """Check a field's name; returns its kind."""
-    cdef Name *place = &names[<size_t> <PyObject *> name >> 4 & 15]
+    cdef size_t address = <size_t> <PyObject *> name
+    cdef Name *place = &names[(address >> 4 ^ address >> 10) & 63]
     if place.text == <PyObject *> name:
         return place.kind
     if not isinstance(name, str):
@@ -275,6 +275,10 @@ cdef class ResponseHead:
         self.length = -1
 
     def __init__(self, status, headers):
+        self.restart(status, headers)
+
+    cpdef int restart(self, status, headers) except -1:
+        """Be the head of another answer, as if made anew."""
         if not isinstance(status, str):
             raise TypeError(f"{status!r} is not a string")
         if not self.take_status(status):
@@ -282,6 +286,7 @@ cdef class ResponseHead:
         self.shown = None
         self.asked_upgrade = self.asked_close = False
         self.take(headers)
+        return 0
 
     def __dealloc__(self):
         if self.lines != self.small:
@@ -661,9 +666,6 @@ cdef class OutputBuffer:
         self.drop(self.size)
 
 
-cdef object now = monotonic_ns
-
-
 cdef class Lane:
     """A thread's part of the scoreboard: its request line, how many it began, when the last one.
 
@@ -682,11 +684,14 @@ cdef class Lane:
 
     cpdef void begin(self, bytes line) except *:
         """A request begins now; `line` is kept as far as there is room."""
-        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(line), LANE_LINE)
-        memcpy(self.line, PyBytes_AS_STRING(line), size)
+        self.note(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+
+    cdef void note(self, const char *line, Py_ssize_t size) noexcept:
+        size = min(size, LANE_LINE)
+        memcpy(self.line, line, size)
         memset(self.line + size, 0, LANE_LINE - size)
         self.numbers[0] += 1
-        self.numbers[1] = now()   # last: it says that the rest is there
+        self.numbers[1] = clock_nanoseconds()   # last: it says that the rest is there
 
     cpdef void end(self) noexcept:
         """Nothing runs in the lane now."""

@@ -27,7 +27,7 @@ from cyserve._bytes cimport (
     PyUnicode_DATA, decimal, hex_value, is_blank, is_word, latin1, leading_crlf, shortened,
     same_but_case, unquote, value_end,
 )
-from cyserve._io cimport InputBuffer
+from cyserve._io cimport InputBuffer, Lane
 
 from cyserve import _grammar
 from cyserve._errors import (
@@ -118,6 +118,10 @@ cdef class HeadRules:
 
     def __dealloc__(self):
         free(self.table)
+
+    cpdef RequestHead parse(self, InputBuffer buffer):
+        """As parse_head(buffer, self)."""
+        return read_head(buffer, self)
 
     cdef int build_table(self, dict names) except -1:
         cdef Field *field
@@ -395,6 +399,11 @@ cdef class RequestHead:
         """The request line as it came, without its CRLF."""
         return PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.raw), self.line_size)
 
+    cpdef int enter(self, Lane lane) except -1:
+        """Note in a lane of the scoreboard that this request begins now."""
+        lane.note(PyBytes_AS_STRING(self.raw), self.line_size)
+        return 0
+
 
 cdef inline dict add_field(dict environ, dict repeated, object key, object value):
     cdef Py_ssize_t size = PyDict_Size(environ)
@@ -412,6 +421,10 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     Returns None while the head is not complete. Raises a ParseException: for a bare LF, a broken
     limit or a bad request line as soon as it is there, else when the head is complete.
     """
+    return read_head(buffer, rules)
+
+
+cdef RequestHead read_head(InputBuffer buffer, HeadRules rules):
     cdef RequestHead head = None
     cdef Py_ssize_t size = buffer.end - buffer.start
     cdef bint untouched = not buffer.scanned and 0 < size <= MAX_HEAD

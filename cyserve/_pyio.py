@@ -158,6 +158,10 @@ class ResponseHead:
     __slots__ = ("_close", "_code", "_fields", "_length", "_shown", "_status", "_upgrade")
 
     def __init__(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
+        self.restart(status, headers)
+
+    def restart(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Be the head of another answer, as if made anew."""
         if not isinstance(status, str):
             raise TypeError(f"{status!r} is not a string")
         match = _status(status)

@@ -15,6 +15,10 @@ import mmap
 import struct
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyserve import _accel
 
 #: States of a slot. STARTING: the application is loaded, the first heartbeat has not come yet.
 BOOTING, STARTING, READY, BUSY, DRAINING = range(5)
@@ -34,6 +38,17 @@ _SILENCE = 3_000_000_000  # nanoseconds: a worker beats once a second, even an i
 
 # Bound once: these run for every request.
 _now = time.monotonic_ns
+
+
+class Serving:
+    """What a worker and the cycle of its requests share; it is the process's own.
+
+    alive: it shall go on; nr: requests begun.
+    """
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.nr = 0
 
 
 class Slot:
@@ -73,6 +88,15 @@ class Slot:
         else:
             found = direct[lane]
             found.begin(line)
+
+    def mark(self, head: _accel.RequestHead, lane: int = 0) -> None:
+        """The same with the line of a request's head."""
+        direct = self._direct
+        if direct is None:
+            head.enter(self._lanes[lane])
+        else:
+            found, good = direct[lane], head
+            good.enter(found)
 
     def end(self, lane: int = 0) -> None:
         """Store that `lane` is idle again."""

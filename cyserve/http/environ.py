@@ -15,7 +15,8 @@ from cyserve._errors import ConfigurationProblem
 from cyserve._grammar import READY_ENVIRON
 from cyserve.http.body import NO_BODY
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper, own_name
+from cyserve.http.response import FileWrapper
+from cyserve.http.server_fields import own_name
 
 
 class ErrorsWrapper(io.RawIOBase):
@@ -123,7 +124,8 @@ class Endpoint:
         environ = req.fill_environ(connection.template)
         if req.body is not NO_BODY:
             environ["wsgi.input"] = req.body
-        environ["wsgi.early_hints"] = early_hints
+        if early_hints is not None:  # else the connection's, which the template has
+            environ["wsgi.early_hints"] = early_hints
         if req.forwarded_scheme is not None:
             environ["wsgi.url_scheme"] = req.forwarded_scheme
         script_name = req.script_name or self.script_name

@@ -2,15 +2,19 @@
 
 cimport cython
 
-from cyserve.http.connection cimport Connection, Context
+from cyserve._runtime cimport Clock, Row
+from cyserve.http.connection cimport Connection
+from cyserve.http.context cimport Context
 
 cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
 cdef double _LOOK
+cdef Clock _clock
 
 
 cdef class ConnectionLoop:
     cdef public object worker, log, waiter, poller, others, certificates, make_transport
-    cdef public object ready, arrivals
+    cdef public Row ready
+    cdef public object arrivals
     cdef public Context context
     cdef public double graceful_timeout, now, due, earliest, stop_at, farewell
     cdef public double next_complaint, next_look, next_breath, hold_until, next_count
@@ -19,7 +23,7 @@ cdef class ConnectionLoop:
     cdef public int wake_fd
     cdef public bint accepting, lightest, open, held
 
-    @cython.locals(connection=Connection, step=int)
+    @cython.locals(ready=Row, connection=Connection, step=int)
     cpdef Connection next(self)
 
     @cython.locals(connection=Connection)

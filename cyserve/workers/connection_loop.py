@@ -13,12 +13,13 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 from cyserve import _accel
 from cyserve.certificates import Certificates
-from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
+from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection
+from cyserve.http.context import Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, Waiter, accept
 from cyserve.scoreboard import DRAINING
@@ -35,6 +36,8 @@ BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 FAREWELL = 0.25  # seconds to tell those who wait in vain, and to leave before the master kills
 ROOM = 32  # idle connections closed at once, at most, to make room
+
+_clock = _accel.runtime.CLOCK
 
 # Connection.place: where it is.
 WAITING = 0  # for its client
@@ -76,7 +79,7 @@ class ConnectionLoop:
             for listener in worker.sockets
         }
         self.connections: dict[int, Connection] = {}
-        self.ready: deque[Connection] = deque()
+        self.ready: _accel.Row = _accel.runtime.Row()
         self.arrivals: deque[int] = deque()  # listeners with new connections
         self.share = 0  # how many more are taken from the first of them in this turn
         self.lightest = False  # this worker holds fewer connections than the others
@@ -90,7 +93,7 @@ class ConnectionLoop:
         self.next_breath = 0.0
         self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
-        self.now = monotonic()
+        self.now = _clock.monotonic()
         self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
@@ -105,8 +108,8 @@ class ConnectionLoop:
         """
         ready = self.ready
         while True:
-            while ready and self.now < self.next_look:
-                connection = ready.popleft()
+            while ready.count and self.now < self.next_look:
+                connection: Connection = ready.pop()
                 step = connection.step
                 if step != _RUN:
                     step = connection.proceed(self.now)
@@ -125,13 +128,13 @@ class ConnectionLoop:
                 self.next_breath = self.now + BREATH
                 sleep(0.0)
             found = self.poller.take()
-            if not (found or ready):
+            if not (found or ready.count):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
-        self.now = monotonic()
+        self.now = _clock.monotonic()
         if self.held and not self.accepting:
             self.resume_accepting()
         self.next_look = self.now + _LOOK
@@ -145,13 +148,13 @@ class ConnectionLoop:
                     empty(fd)
             elif connection.place == _WAITING:
                 connection.place = _READY
-                self.ready.append(connection)
+                self.ready.push(connection)
             elif connection.place == _RUNNING and connection.interest:
                 self._unregister(connection)  # more than its turn can take: it would be seen again
 
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
-        self.now = now = monotonic()
+        self.now = now = _clock.monotonic()
         if connection.transport.fd < 0:
             self._close(connection)  # the application has closed the socket
         else:
@@ -168,7 +171,7 @@ class ConnectionLoop:
                 self.earliest = connection.deadline
         elif step == _RUN:
             connection.place = _READY  # behind the others that are ready
-            self.ready.append(connection)
+            self.ready.push(connection)
         else:
             self._close(connection)
 
@@ -215,7 +218,7 @@ class ConnectionLoop:
 
     def tick(self) -> None:
         """Once a second: show life, look for the master, end what is overdue."""
-        self.now = now = monotonic()
+        self.now = now = _clock.monotonic()
         worker = self.worker
         worker.notify()
         if worker.alive and not worker.is_parent_alive():
@@ -361,7 +364,7 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout, less a moment to leave in good order: at its end
         the master kills.
         """
-        self.now = monotonic()
+        self.now = _clock.monotonic()
         farewell, end = draining_ends(self.graceful_timeout)
         self.farewell, self.stop_at = self.now + farewell, self.now + end
         self.worker.slot.state = DRAINING

@@ -1,0 +1,45 @@
+"""What other compiled modules may call and see of `_runtime`."""
+
+cimport cython
+from cpython.object cimport PyObject
+
+cdef enum:
+    ROOM = 64   # things in a pool, at most
+
+
+@cython.final
+cdef class Clock:
+    cdef public double ahead
+
+    cpdef double monotonic(self) noexcept
+    cpdef long long second(self) noexcept
+
+
+@cython.final
+cdef class Mutex:
+    cdef void *lock
+    cdef bint held
+
+    cpdef bint acquire(self, bint blocking = *, double timeout = *) except -1
+    cdef bint wait(self, double timeout) except -1
+    cpdef int release(self) except -1
+
+
+@cython.final
+cdef class Pool:
+    cdef PyObject *kept[ROOM]
+    cdef Py_ssize_t count, most
+
+    cpdef object take(self)
+    cpdef bint alone(self, object thing, Py_ssize_t references) except -1
+    cpdef bint give(self, object thing) except -1
+
+
+@cython.final
+cdef class Row:
+    cdef list places
+    cdef Py_ssize_t first
+    cdef readonly Py_ssize_t count
+
+    cpdef int push(self, object thing) except -1
+    cpdef object pop(self)
