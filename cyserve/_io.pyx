@@ -15,7 +15,6 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
@@ -26,7 +25,6 @@ cimport cython
 from cyserve._bytes cimport (
     has_forbidden, is_blank, is_word, latin1, need_bytes, put, shortened, unchangeable, value_end,
 )
-from cyserve._clock cimport clock_nanoseconds
 from cyserve._sockets cimport (
     MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, receive, send, sendmsg, take_client,
 )
@@ -34,7 +32,7 @@ from cyserve._sockets cimport (
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 
-__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept")
 
 cdef enum:
     VECTORS = 64        # pieces given to one system call
@@ -596,6 +594,18 @@ cdef class OutputBuffer:
                 break
         return self.size
 
+    cpdef Py_ssize_t send(self, int fd, bytes data) except -1:
+        """As write(data), then flush(fd)."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef ssize_t sent = 0
+        if size and not self.size:
+            sent = send(fd, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if sent == size:
+                return 0
+        self.write(data)
+        self.drop(max(0, sent))
+        return self.flush(fd)
+
     cdef ssize_t send_some(self, int fd, Py_ssize_t *given) noexcept:
         """One system call with the first pieces; tells how many bytes they had."""
         cdef Piece *piece = self.pieces + self.first
@@ -664,35 +674,3 @@ cdef class OutputBuffer:
     def clear(self) -> None:
         """Drop everything."""
         self.drop(self.size)
-
-
-cdef class Lane:
-    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
-
-    memory: a writable buffer that processes share. at: where the lane begins in it.
-    """
-
-    def __cinit__(self, memory, Py_ssize_t at):
-        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
-        if at < 0 or at % 8 or self.view.len - at < LANE_LINE + 16:
-            raise ValueError("the lane does not fit")
-        self.line = <char *> self.view.buf + at
-        self.numbers = <uint64_t *> (self.line + LANE_LINE)
-
-    def __dealloc__(self):
-        PyBuffer_Release(&self.view)
-
-    cpdef void begin(self, bytes line) except *:
-        """A request begins now; `line` is kept as far as there is room."""
-        self.note(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-
-    cdef void note(self, const char *line, Py_ssize_t size) noexcept:
-        size = min(size, LANE_LINE)
-        memcpy(self.line, line, size)
-        memset(self.line + size, 0, LANE_LINE - size)
-        self.numbers[0] += 1
-        self.numbers[1] = clock_nanoseconds()   # last: it says that the rest is there
-
-    cpdef void end(self) noexcept:
-        """Nothing runs in the lane now."""
-        self.numbers[1] = 0

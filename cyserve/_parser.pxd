@@ -3,7 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
-from cyserve._io cimport InputBuffer, Lane
+from cyserve._io cimport InputBuffer
+from cyserve._runtime cimport Lane
 
 cdef enum:
     SPANS = 48   # a head with more fields than that is not plainly good
@@ -63,7 +64,7 @@ cdef class RequestHead:
     cdef bytes raw           # from the request line on
     cdef Py_ssize_t line_size
     cdef HeadRules rules     # owner of the names that the spans point to
-    cdef Fields fields
+    cdef Fields *fields
 
     cdef str value_of(self, const Span *span)
     cdef str name_of(self, const Span *span)

@@ -2,7 +2,8 @@ from typing import Any
 
 from typing_extensions import Self, disjoint_base
 
-from cyserve._io import InputBuffer, Lane
+from cyserve._io import InputBuffer
+from cyserve._runtime import Lane
 
 __all__ = ("ChunkedDecoder", "HeadRules", "RequestHead", "parse_head")
 

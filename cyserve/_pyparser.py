@@ -34,7 +34,8 @@ from cyserve._grammar import (
     read_head,
     read_trailers,
 )
-from cyserve._pyio import InputBuffer, Lane
+from cyserve._pyio import InputBuffer
+from cyserve._pyruntime import Lane
 
 __all__ = ("ChunkedDecoder", "HeadRules", "RequestHead", "parse_head")
 

@@ -5,12 +5,17 @@ kept to be used again here: only C can tell whether somebody still refers to a t
 """
 
 import contextlib
+import struct
 import threading
 import time
 from collections import deque
 from typing import Any
 
-__all__ = ("CLOCK", "Clock", "Mutex", "Pool", "Row")
+__all__ = ("CLOCK", "Clock", "Lane", "Mutex", "Pool", "Row")
+
+
+_lane = struct.Struct("=96sQQ")  # line, requests begun, start of the one that runs
+_start = struct.Struct("=Q")
 
 
 class Clock:
@@ -113,3 +118,28 @@ class Row:
         """Take it out wherever it stands, if it is there."""
         with contextlib.suppress(ValueError):
             self._places.remove(thing)
+
+
+class Lane:
+    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
+
+    memory: a writable buffer that processes share. at: where the lane begins in it.
+    """
+
+    __slots__ = ("_at", "_began", "_memory")
+
+    def __init__(self, memory: memoryview, at: int) -> None:
+        if at < 0 or at % 8 or len(memory) - at < _lane.size:
+            raise ValueError("the lane does not fit")
+        self._memory = memory
+        self._at = at
+        (_, self._began, _) = _lane.unpack_from(memory, at)
+
+    def begin(self, line: bytes) -> None:
+        """A request begins now; `line` is kept as far as there is room."""
+        self._began += 1
+        _lane.pack_into(self._memory, self._at, line, self._began, time.monotonic_ns())
+
+    def end(self) -> None:
+        """Nothing runs in the lane now."""
+        _start.pack_into(self._memory, self._at + _lane.size - _start.size, 0)

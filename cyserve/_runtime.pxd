@@ -2,8 +2,10 @@
 
 cimport cython
 from cpython.object cimport PyObject
+from libc.stdint cimport uint64_t
 
 cdef enum:
+    LANE_LINE = 96      # bytes of a request line on the scoreboard
     ROOM = 64   # things in a pool, at most
 
 
@@ -43,3 +45,12 @@ cdef class Row:
 
     cpdef int push(self, object thing) except -1
     cpdef object pop(self)
+
+
+cdef class Lane:
+    cdef Py_buffer view
+    cdef char *line
+    cdef uint64_t *numbers      # requests begun; monotonic nanoseconds, 0: idle
+    cdef void note(self, const char *line, Py_ssize_t size) noexcept
+    cpdef void begin(self, bytes line) except *
+    cpdef void end(self) noexcept

@@ -1,8 +1,8 @@
 from typing import Any, final
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
-__all__ = ("CLOCK", "Clock", "Mutex", "Pool", "Row")
+__all__ = ("CLOCK", "Clock", "Lane", "Mutex", "Pool", "Row")
 
 @final
 class Clock:
@@ -37,3 +37,9 @@ class Row:
     def push(self, thing: Any) -> None: ...
     def pop(self) -> Any: ...
     def remove(self, thing: Any) -> None: ...
+
+@disjoint_base
+class Lane:
+    def __new__(cls, memory: memoryview, at: int) -> Self: ...
+    def begin(self, line: bytes) -> None: ...
+    def end(self) -> None: ...

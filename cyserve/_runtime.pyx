@@ -4,16 +4,20 @@
 
 Rules of this file
 - It knows the interpreter and the machine: no bytes of HTTP, no connections, no settings.
-- It stands for something of the standard library, and is nothing but quicker.
+- It stands for something of the standard library and is nothing but quicker; but for the lane.
 - `_pyruntime.py` is the reference. Change both or neither.
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
 
-from cyserve._clock cimport clock_now, clock_second
+from cyserve._clock cimport clock_nanoseconds, clock_now, clock_second
 
 cdef extern from "pythread.h":
     ctypedef void *PyThread_type_lock
@@ -30,7 +34,7 @@ cdef extern from "pythread.h":
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *thing)
 
-__all__ = ("CLOCK", "Clock", "Mutex", "Pool", "Row")
+__all__ = ("CLOCK", "Clock", "Lane", "Mutex", "Pool", "Row")
 
 
 @cython.final
@@ -189,3 +193,35 @@ cdef class Row:
             other = self.pop()
             if other is not thing:
                 self.push(other)
+
+
+cdef class Lane:
+    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
+
+    memory: a writable buffer that processes share. at: where the lane begins in it.
+    """
+
+    def __cinit__(self, memory, Py_ssize_t at):
+        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
+        if at < 0 or at % 8 or self.view.len - at < LANE_LINE + 16:
+            raise ValueError("the lane does not fit")
+        self.line = <char *> self.view.buf + at
+        self.numbers = <uint64_t *> (self.line + LANE_LINE)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    cpdef void begin(self, bytes line) except *:
+        """A request begins now; `line` is kept as far as there is room."""
+        self.note(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+
+    cdef void note(self, const char *line, Py_ssize_t size) noexcept:
+        size = min(size, LANE_LINE)
+        memcpy(self.line, line, size)
+        memset(self.line + size, 0, LANE_LINE - size)
+        self.numbers[0] += 1
+        self.numbers[1] = clock_nanoseconds()   # last: it says that the rest is there
+
+    cpdef void end(self) noexcept:
+        """Nothing runs in the lane now."""
+        self.numbers[1] = 0

@@ -58,7 +58,7 @@ class Slot:
     number of the thread that runs the request, from 0.
     """
 
-    __slots__ = ("_board", "_bytes", "_direct", "_lanes", "_offset", "_start", "_words", "lanes")
+    __slots__ = ("_board", "_bytes", "_compiled", "_lanes", "_offset", "_start", "_words", "lanes")
 
     def __init__(self, memory: memoryview, lanes: int, board: Sequence[Slot] = ()) -> None:
         self.lanes = lanes
@@ -72,9 +72,8 @@ class Slot:
     def _make_lanes(self) -> None:
         from cyserve import _accel  # noqa: PLC0415 - the launcher reports a broken build
 
-        self._lanes = [_accel.io.Lane(self._bytes, offset) for offset in self._offset]
-        # The same again if both kernel and engine are compiled: calls through it are C calls.
-        self._direct = self._lanes if _accel.implementation() == "compiled" else None
+        self._lanes = [_accel.runtime.Lane(self._bytes, offset) for offset in self._offset]
+        self._compiled = _accel.implementation() == "compiled"  # the kernel; the lanes go with us
 
     def beat(self) -> None:
         """Store the heartbeat: the monotonic clock in nanoseconds."""
@@ -82,30 +81,22 @@ class Slot:
 
     def begin(self, line: bytes, lane: int = 0) -> None:
         """Store that `lane` starts a request now, with the first bytes of its request line."""
-        direct = self._direct
-        if direct is None:
-            self._lanes[lane].begin(line)
-        else:
-            found = direct[lane]
-            found.begin(line)
+        found = self._lanes[lane]
+        found.begin(line)
 
     def mark(self, head: _accel.RequestHead, lane: int = 0) -> None:
         """The same with the line of a request's head."""
-        direct = self._direct
-        if direct is None:
-            head.enter(self._lanes[lane])
-        else:
-            found, good = direct[lane], head
+        found = self._lanes[lane]
+        if self._compiled:
+            good = head
             good.enter(found)
+        else:
+            head.enter(found)
 
     def end(self, lane: int = 0) -> None:
         """Store that `lane` is idle again."""
-        direct = self._direct
-        if direct is None:
-            self._lanes[lane].end()
-        else:
-            found = direct[lane]
-            found.end()
+        found = self._lanes[lane]
+        found.end()
 
     def in_progress(self) -> list[tuple[float, str]]:
         """The requests running now, oldest first, as (age in seconds, request line)."""

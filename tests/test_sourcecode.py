@@ -27,7 +27,11 @@ MIN_DOCSTRING_LINES = 3
 KERNELS = {
     "_io", "_parser", "_poll", "_runtime", "_pyio", "_pyparser", "_pypoll", "_pyruntime"
 }  # fmt: skip
-MAY_IMPORT_KERNEL = {"_accel": KERNELS, "_parser": {"_io"}, "_pyparser": {"_pyio"}}
+MAY_IMPORT_KERNEL = {
+    "_accel": KERNELS,
+    "_parser": {"_io", "_runtime"},
+    "_pyparser": {"_pyio", "_pyruntime"},
+}
 
 
 def sources(*suffixes: str) -> list[Path]:

@@ -366,10 +366,12 @@ class ResponseCore:
             answer = direct.serialize(b"HTTP/1.1 ", fields, body)
         self.headers_sent = self.finished = True
         self.sent = size
-        self.transport.write(answer)
         if size > _SMALL_BODY:
+            self.transport.write(answer)
             self.transport.write(data)
-        self.transport.flush()
+            self.transport.flush()
+        else:
+            self.transport.answer(answer)
         return True
 
     def write_iterable(self, items: Any) -> None:
