@@ -2,18 +2,21 @@
 # make test    run the whole suite against the built wheel, compiled and then pure
 # make lint    style, types, floors and documentation, each in an environment of its own (tox)
 # make docs    the documentation alone, into build/docs (tox)
-# make bench   the micro-benchmarks (tox)
+# make bench   cyserve beside its rivals under load, some 20 minutes; needs wrk (tox)
+# make bench-micro   the pieces of the request path, each alone (tox)
+# make instructions  hold the instructions per request against the stored figures; needs valgrind
 # make clean   remove all that the others made
 #
 # Variables: PYTHON=python3.12; for serve ARGS='-w 4';
-#   for test TESTS=tests/unit PYTEST_ARGS='-k name -x' PYTHON_ARGS='-X dev' JOBS=0
+#   for test TESTS=tests/unit PYTEST_ARGS='-k name -x' PYTHON_ARGS='-X dev' JOBS=0;
+#   for bench BENCH_ARGS='--quick'; for instructions BENCH_ARGS=--store
 # Nothing here needs root, and nothing outside .venv, .tox and build is written.
 
 SHELL := /bin/sh
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-compiled test-pure lint docs bench clean
+.PHONY: help serve test test-compiled test-pure lint docs bench bench-micro instructions clean
 
 # The first interpreter that is new enough and can make virtual environments.
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
@@ -109,7 +112,13 @@ docs: $(TOX)
 	@echo "make: build/docs/index.html"
 
 bench: $(TOX)
-	@$(BIN)/tox run -e bench -- $(addprefix $(CURDIR)/,$(or $(BENCHES),benchmarks)) $(PYTEST_ARGS)
+	@$(BIN)/tox run -e bench -- $(BENCH_ARGS)
+
+bench-micro: $(TOX)
+	@$(BIN)/tox run -e bench-micro -- $(addprefix $(CURDIR)/,$(or $(BENCHES),benchmarks)) $(PYTEST_ARGS)
+
+instructions: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.instructions --cyserve $(VENV) $(or $(BENCH_ARGS),--check)
 
 clean:
 	rm -rf $(VENV) .tox build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

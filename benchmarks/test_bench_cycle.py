@@ -18,7 +18,8 @@ import pytest
 from cyserve import _accel
 from cyserve.config import Config
 from cyserve.glogging import Logger
-from cyserve.http.connection import READ, RUN, Connection, Context
+from cyserve.http.connection import READ, RUN, Connection
+from cyserve.http.context import Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport, PollWaiter

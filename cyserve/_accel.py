@@ -2,7 +2,8 @@
 
 `parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a
 configuration has been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`,
-or take such names as locals when a worker boots; never `from cyserve import _io`.
+or take such names as locals when a worker boots; never `from cyserve import _io`. `runtime` goes
+with the engine, and stays what it is.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
 never a silent fallback; so is a build of which a part is missing, the engine's (`_compiled`)
@@ -25,16 +26,21 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     from cyserve import _io as io
     from cyserve import _parser as parser
     from cyserve import _poll as poll
+    from cyserve import _runtime as runtime
     from cyserve._io import InputBuffer as InputBuffer
-    from cyserve._io import Lane as Lane
     from cyserve._io import OutputBuffer as OutputBuffer
     from cyserve._io import ResponseHead as ResponseHead
     from cyserve._parser import ChunkedDecoder as ChunkedDecoder
     from cyserve._parser import HeadRules as HeadRules
     from cyserve._parser import RequestHead as RequestHead
     from cyserve._poll import Poller as Poller
+    from cyserve._runtime import Clock as Clock
+    from cyserve._runtime import Lane as Lane
+    from cyserve._runtime import Mutex as Mutex
+    from cyserve._runtime import Pool as Pool
+    from cyserve._runtime import Row as Row
 
-__all__ = ("implementation", "io", "parser", "poll", "select")
+__all__ = ("implementation", "io", "parser", "poll", "runtime", "select")
 
 _kind: Literal["compiled", "pure"] = "pure"
 is_compiled = False  # the same, for those who ask for every connection
@@ -64,6 +70,10 @@ def _extension(name: str) -> ModuleType | None:
         return None
 
 
+def _module(name: str) -> ModuleType:
+    return import_module(f"cyserve.{name}")
+
+
 def _is_extension(name: str) -> bool:
     spec = find_spec(name)
     return spec is not None and isinstance(spec.loader, ExtensionFileLoader)
@@ -78,15 +88,12 @@ def _compiled() -> _Kernel | None:
     missing = " ".join(f"cyserve.{name}" for name, there in built.items() if not there)
     if missing:
         raise ImportError(f"incomplete build: not compiled: {missing}; reinstall cyserve")
-    modules = [module for module in kernel.values() if module is not None]
-    if "_poll" not in KERNEL:
-        modules.append(import_module("cyserve._pypoll"))
-    return _Kernel("compiled", *modules)
+    poll = "_poll" if "_poll" in KERNEL else "_pypoll"
+    return _Kernel("compiled", *(_module(name) for name in ("_parser", "_io", poll)))
 
 
 def _pure() -> _Kernel:
-    names = ("_pyparser", "_pyio", "_pypoll")
-    return _Kernel("pure", *(import_module(f"cyserve.{name}") for name in names))
+    return _Kernel("pure", *(_module(name) for name in ("_pyparser", "_pyio", "_pypoll")))
 
 
 def _pick(word: str) -> _Kernel:
@@ -132,12 +139,14 @@ def implementation() -> Literal["compiled", "pure"]:
 
 
 select("auto")
+if not TYPE_CHECKING:
+    runtime = _module("_runtime" if _kind == "compiled" else "_pyruntime")
 
 
 # -- the contract: mypy fails below if a stub or a twin strays from it --
 
 if TYPE_CHECKING:
-    from cyserve import _io, _parser, _poll, _pyio, _pyparser, _pypoll
+    from cyserve import _io, _parser, _poll, _pyio, _pyparser, _pypoll, _pyruntime, _runtime
 
     _Fields = list[tuple[str, str]]
     _Buffer = TypeVar("_Buffer", contravariant=True)
@@ -157,6 +166,7 @@ if TYPE_CHECKING:
         def release(self) -> None: ...
 
     class _ResponseHead(Protocol):
+        def restart(self, status: str, headers: Iterable[tuple[str, str]]) -> None: ...
         @property
         def status(self) -> str: ...
         @property
@@ -182,16 +192,10 @@ if TYPE_CHECKING:
         def write_chunk(self, data: bytes) -> None: ...
         def end_chunks(self) -> None: ...
         def flush(self, fd: int) -> int: ...
+        def send(self, fd: int, data: bytes) -> int: ...
         def peek(self, size: int) -> bytes: ...
         def skip(self, size: int) -> None: ...
         def clear(self) -> None: ...
-
-    class _Lane(Protocol):
-        def begin(self, line: bytes) -> None: ...
-        def end(self) -> None: ...
-
-    class _MakeLane(Protocol):
-        def __call__(self, memory: memoryview, at: int) -> _Lane: ...
 
     class _RequestHead(Protocol):
         @property
@@ -222,6 +226,7 @@ if TYPE_CHECKING:
         def fill_environ(self, template: dict[str, Any], ready: bool = False) -> dict[str, Any]: ...
         def plain(self) -> bool: ...
         def request_line(self) -> bytes: ...
+        def enter(self, lane: Any) -> None: ...
 
     class _ChunkedDecoder(Protocol[_Buffer]):
         @property
@@ -266,8 +271,6 @@ if TYPE_CHECKING:
         def ResponseHead(self) -> _MakeResponseHead: ...
         @property
         def OutputBuffer(self) -> _MakeOutputBuffer: ...
-        @property
-        def Lane(self) -> _MakeLane: ...
 
     class _Parser(Protocol[_Buffer, _Rules, _Made]):
         @property
@@ -305,6 +308,56 @@ if TYPE_CHECKING:
         @property
         def Poller(self) -> _MakePoller: ...
 
+    class _Clock(Protocol):
+        ahead: float
+
+        def monotonic(self) -> float: ...
+        def second(self) -> int: ...
+
+    class _Lane(Protocol):
+        def begin(self, line: bytes) -> None: ...
+        def end(self) -> None: ...
+
+    class _MakeLane(Protocol):
+        def __call__(self, memory: memoryview, at: int) -> _Lane: ...
+
+    class _Mutex(Protocol):
+        def acquire(self, blocking: bool = True, timeout: float = -1.0) -> bool: ...
+        def release(self) -> None: ...
+        def locked(self) -> bool: ...
+
+    class _Pool(Protocol):
+        def take(self) -> Any: ...
+        def alone(self, thing: Any, references: int) -> bool: ...
+        def give(self, thing: Any) -> bool: ...
+
+    class _Row(Protocol):
+        @property
+        def count(self) -> int: ...
+        def __len__(self) -> int: ...
+        def push(self, thing: Any) -> None: ...
+        def pop(self) -> Any: ...
+        def remove(self, thing: Any) -> None: ...
+
+    class _MakePool(Protocol):
+        def __call__(self, most: int = 8) -> _Pool: ...
+
+    class _Runtime(Protocol):
+        @property
+        def CLOCK(self) -> _Clock: ...
+        @property
+        def Clock(self) -> type[_Clock]: ...
+        @property
+        def Lane(self) -> _MakeLane: ...
+        @property
+        def Mutex(self) -> type[_Mutex]: ...
+        @property
+        def Pool(self) -> _MakePool: ...
+        @property
+        def Row(self) -> type[_Row]: ...
+
+    _runtime_compiled: _Runtime = _runtime
+    _runtime_pure: _Runtime = _pyruntime
     _poll_compiled: _Poll = _poll
     _poll_pure: _Poll = _pypoll
     _io_compiled: _Io = _io

@@ -8,7 +8,7 @@ Names only: setup.py runs this file by its path, so it may import nothing of our
 import sys
 
 #: Each has a .pyx here and a twin of its own, `_py...`. Without epoll `_pypoll` is all there is.
-KERNEL: tuple[str, ...] = ("_parser", "_io")
+KERNEL: tuple[str, ...] = ("_parser", "_io", "_runtime")
 if sys.platform.startswith("linux"):
     KERNEL += ("_poll",)
 
@@ -19,8 +19,10 @@ ENGINE = (
     "http.transport",
     "http.body",
     "http.request",
+    "http.server_fields",
     "http.response",
     "http.environ",
+    "http.context",
     "http.connection",
     "http.cycle",
     "workers.connection_loop",

@@ -1,15 +1,10 @@
 """What other compiled modules may call and see of `_io`."""
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint64_t
 
 cdef enum:
     SMALL = 256         # bytes of response fields that need no memory of their own
     LONGEST_LINE = 24   # a chunk-size line: 16 hex digits and CRLF
-
-
-cdef enum:
-    LANE_LINE = 96      # bytes of a request line on the scoreboard
 
 
 cdef class InputBuffer:
@@ -42,6 +37,7 @@ cdef class ResponseHead:
     cdef bint asked_close
     cdef char small[SMALL]
 
+    cpdef int restart(self, status, headers) except -1
     cdef bint take_status(self, status) except -1
     cdef int settle(self) except -1
     cdef int take(self, headers) except -1
@@ -83,11 +79,4 @@ cdef class OutputBuffer:
     cpdef void write_chunk(self, data) except *
     cpdef void end_chunks(self) except *
     cpdef Py_ssize_t flush(self, int fd) except -1
-
-
-cdef class Lane:
-    cdef Py_buffer view
-    cdef char *line
-    cdef uint64_t *numbers      # requests begun; monotonic nanoseconds, 0: idle
-    cpdef void begin(self, bytes line) except *
-    cpdef void end(self) noexcept
+    cpdef Py_ssize_t send(self, int fd, bytes data) except -1

@@ -15,7 +15,6 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
@@ -30,12 +29,10 @@ from cyserve._sockets cimport (
     MSG_DONTWAIT, MSG_NOSIGNAL, close_socket, iovec, msghdr, receive, send, sendmsg, take_client,
 )
 
-from time import monotonic_ns
-
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 
-__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept", "close")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept", "close")
 
 cdef enum:
     VECTORS = 64        # pieces given to one system call
@@ -238,12 +235,13 @@ cdef struct Name:        # a name that was found good; it is the application's c
     PyObject *text       # owned
     int kind
 
-cdef Name names[16]
+cdef Name names[64]
 
 
 cdef int kind_of_name(name) except -1:
     """Check a field's name; returns its kind."""
-    cdef Name *place = &names[<size_t> <PyObject *> name >> 4 & 15]
+    cdef size_t address = <size_t> <PyObject *> name
+    cdef Name *place = &names[(address >> 4 ^ address >> 10) & 63]
     if place.text == <PyObject *> name:
         return place.kind
     if not isinstance(name, str):
@@ -282,6 +280,10 @@ cdef class ResponseHead:
         self.length = -1
 
     def __init__(self, status, headers):
+        self.restart(status, headers)
+
+    cpdef int restart(self, status, headers) except -1:
+        """Be the head of another answer, as if made anew."""
         if not isinstance(status, str):
             raise TypeError(f"{status!r} is not a string")
         if not self.take_status(status):
@@ -289,6 +291,7 @@ cdef class ResponseHead:
         self.shown = None
         self.asked_upgrade = self.asked_close = False
         self.take(headers)
+        return 0
 
     def __dealloc__(self):
         if self.lines != self.small:
@@ -598,6 +601,18 @@ cdef class OutputBuffer:
                 break
         return self.size
 
+    cpdef Py_ssize_t send(self, int fd, bytes data) except -1:
+        """As write(data), then flush(fd)."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef ssize_t sent = 0
+        if size and not self.size:
+            sent = send(fd, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if sent == size:
+                return 0
+        self.write(data)
+        self.drop(max(0, sent))
+        return self.flush(fd)
+
     cdef ssize_t send_some(self, int fd, Py_ssize_t *given) noexcept:
         """One system call with the first pieces; tells how many bytes they had."""
         cdef Piece *piece = self.pieces + self.first
@@ -666,35 +681,3 @@ cdef class OutputBuffer:
     def clear(self) -> None:
         """Drop everything."""
         self.drop(self.size)
-
-
-cdef object now = monotonic_ns
-
-
-cdef class Lane:
-    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
-
-    memory: a writable buffer that processes share. at: where the lane begins in it.
-    """
-
-    def __cinit__(self, memory, Py_ssize_t at):
-        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
-        if at < 0 or at % 8 or self.view.len - at < LANE_LINE + 16:
-            raise ValueError("the lane does not fit")
-        self.line = <char *> self.view.buf + at
-        self.numbers = <uint64_t *> (self.line + LANE_LINE)
-
-    def __dealloc__(self):
-        PyBuffer_Release(&self.view)
-
-    cpdef void begin(self, bytes line) except *:
-        """A request begins now; `line` is kept as far as there is room."""
-        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(line), LANE_LINE)
-        memcpy(self.line, PyBytes_AS_STRING(line), size)
-        memset(self.line + size, 0, LANE_LINE - size)
-        self.numbers[0] += 1
-        self.numbers[1] = now()   # last: it says that the rest is there
-
-    cpdef void end(self) noexcept:
-        """Nothing runs in the lane now."""
-        self.numbers[1] = 0

@@ -3,6 +3,9 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
+from cyserve._io cimport InputBuffer
+from cyserve._runtime cimport Lane
+
 cdef enum:
     SPANS = 48   # a head with more fields than that is not plainly good
 
@@ -32,6 +35,9 @@ cdef struct Fields:
     bint close, keep, options
 
 
+cdef class RequestHead
+
+
 cdef class HeadRules:
     cdef readonly Py_ssize_t limit_request_line, limit_request_fields, limit_request_field_size
     cdef readonly bint permit_obsolete_folding, strip_header_spaces, casefold_http_method
@@ -44,6 +50,7 @@ cdef class HeadRules:
     cdef list kept      # what the table points to
 
     cdef int build_table(self, dict names) except -1
+    cpdef RequestHead parse(self, InputBuffer buffer)
 
 
 cdef class RequestHead:
@@ -57,7 +64,7 @@ cdef class RequestHead:
     cdef bytes raw           # from the request line on
     cdef Py_ssize_t line_size
     cdef HeadRules rules     # owner of the names that the spans point to
-    cdef Fields fields
+    cdef Fields *fields
 
     cdef str value_of(self, const Span *span)
     cdef str name_of(self, const Span *span)
@@ -67,3 +74,4 @@ cdef class RequestHead:
     cpdef dict fill_environ(self, dict template, bint ready = *)
     cpdef bint plain(self) except -1
     cpdef bytes request_line(self)
+    cpdef int enter(self, Lane lane) except -1

@@ -20,7 +20,7 @@ from cpython.dict cimport PyDict_Copy, PyDict_Size
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
 from cyserve._bytes cimport (
@@ -28,6 +28,7 @@ from cyserve._bytes cimport (
     same_but_case, unquote, value_end,
 )
 from cyserve._io cimport InputBuffer
+from cyserve._runtime cimport Lane
 
 from cyserve import _grammar
 from cyserve._errors import (
@@ -118,6 +119,10 @@ cdef class HeadRules:
 
     def __dealloc__(self):
         free(self.table)
+
+    cpdef RequestHead parse(self, InputBuffer buffer):
+        """As parse_head(buffer, self)."""
+        return read_head(buffer, self)
 
     cdef int build_table(self, dict names) except -1:
         cdef Field *field
@@ -267,6 +272,10 @@ cdef str method_name(const char *start, Py_ssize_t size):
     return latin1(start, size, False)
 
 
+cdef Fields *spare[16]   # apart from the heads, which are zeroed whenever one is made
+cdef int spare_count = 0
+
+
 @cython.freelist(16)
 cdef class RequestHead:
     """The head of a request as parse_head understood it.
@@ -280,6 +289,26 @@ cdef class RequestHead:
     size: bytes of the head, a leading CRLF included.
     headers: [(UPPER-CASE name, value)]; may be changed or replaced.
     """
+
+    def __cinit__(self):
+        global spare_count
+        if spare_count:
+            spare_count -= 1
+            self.fields = spare[spare_count]
+        else:
+            self.fields = <Fields *> malloc(sizeof(Fields))
+            if self.fields == NULL:
+                raise MemoryError()
+        self.fields.count = self.fields.flags = self.fields.seen = self.fields.length = 0
+        self.fields.close = self.fields.keep = self.fields.options = False
+
+    def __dealloc__(self):
+        global spare_count
+        if spare_count < 16:
+            spare[spare_count] = self.fields
+            spare_count += 1
+        else:
+            free(self.fields)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -324,7 +353,7 @@ cdef class RequestHead:
 
     cdef bint take_framing(self) except -1:
         """What the fields say about body and connection. False: that takes more thought."""
-        cdef Fields *fields = &self.fields
+        cdef Fields *fields = self.fields
         cdef const Span *span = &fields.spans[fields.length]
         cdef bint persistent = self.version is not VERSIONS[0]
         self.chunked = fields.seen & 1 << TRANSFER_ENCODING != 0
@@ -395,6 +424,11 @@ cdef class RequestHead:
         """The request line as it came, without its CRLF."""
         return PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.raw), self.line_size)
 
+    cpdef int enter(self, Lane lane) except -1:
+        """Note in a lane of the scoreboard that this request begins now."""
+        lane.note(PyBytes_AS_STRING(self.raw), self.line_size)
+        return 0
+
 
 cdef inline dict add_field(dict environ, dict repeated, object key, object value):
     cdef Py_ssize_t size = PyDict_Size(environ)
@@ -412,6 +446,10 @@ def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:
     Returns None while the head is not complete. Raises a ParseException: for a bare LF, a broken
     limit or a bad request line as soon as it is there, else when the head is complete.
     """
+    return read_head(buffer, rules)
+
+
+cdef RequestHead read_head(InputBuffer buffer, HeadRules rules):
     cdef RequestHead head = None
     cdef Py_ssize_t size = buffer.end - buffer.start
     cdef bint untouched = not buffer.scanned and 0 < size <= MAX_HEAD
@@ -441,7 +479,7 @@ cdef RequestHead read_good_head(InputBuffer buffer, HeadRules rules, Py_ssize_t 
         return None
     head = RequestHead.__new__(RequestHead)
     head.line_size = at - 2 - start
-    at = read_fields(&head.fields, at, end, start, rules)
+    at = read_fields(head.fields, at, end, start, rules)
     if at == NULL:
         return None
     head.raw = PyBytes_FromStringAndSize(start, at - start)

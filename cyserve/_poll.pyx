@@ -15,6 +15,8 @@ from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
 
+from cyserve._clock cimport clock_now
+
 cdef extern from *:
     """
     #include <sys/epoll.h>
@@ -24,12 +26,6 @@ cdef extern from *:
     #ifndef EPOLLEXCLUSIVE
     #define EPOLLEXCLUSIVE (1u << 28)
     #endif
-
-    static double clock_now(void) {
-        struct timespec at;
-        clock_gettime(CLOCK_MONOTONIC, &at);
-        return (double) at.tv_sec + (double) at.tv_nsec * 1e-9;
-    }
 
     static void count(int *number, int change) {
         __atomic_fetch_add(number, change, __ATOMIC_RELAXED);
@@ -56,7 +52,6 @@ cdef extern from *:
     int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout) nogil
     int poll(pollfd *fds, unsigned long nfds, int timeout) nogil
     int close(int fd)
-    double clock_now() nogil
     void count(int *number, int change) nogil
     void nap_for(double seconds) nogil
     int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLL_CLOEXEC

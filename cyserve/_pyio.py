@@ -12,10 +12,8 @@ import contextlib
 import os
 import re
 import socket
-import struct
 from collections import deque
 from collections.abc import Iterable
-from time import monotonic_ns
 from typing import Any
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
@@ -29,7 +27,7 @@ from cyserve._grammar import (
     response_options,
 )
 
-__all__ = ("InputBuffer", "Lane", "OutputBuffer", "ResponseHead", "accept", "close")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept", "close")
 
 
 def _class(allowed: bytes) -> str:
@@ -41,8 +39,6 @@ _token = re.compile(_class(TOKEN) + "+").fullmatch
 _value = re.compile(_class(VALUE) + "*").fullmatch
 _digits = re.compile("[0-9]{1,18}").fullmatch
 
-_lane = struct.Struct("=96sQQ")  # line, requests begun, start of the one that runs
-_start = struct.Struct("=Q")
 
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
 
@@ -167,6 +163,10 @@ class ResponseHead:
     __slots__ = ("_close", "_code", "_fields", "_length", "_shown", "_status", "_upgrade")
 
     def __init__(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
+        self.restart(status, headers)
+
+    def restart(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
+        """Be the head of another answer, as if made anew."""
         if not isinstance(status, str):
             raise TypeError(f"{status!r} is not a string")
         match = _status(status)
@@ -359,6 +359,11 @@ class OutputBuffer:
                 break
         return self._size
 
+    def send(self, fd: int, data: bytes) -> int:
+        """As write(data), then flush(fd)."""
+        self.write(data)
+        return self.flush(fd)
+
     def peek(self, size: int) -> bytes:
         """The first `size` bytes, or fewer, for a transport that is not a plain socket (TLS)."""
         found = []
@@ -384,28 +389,3 @@ class OutputBuffer:
         """Drop everything."""
         self._pieces.clear()
         self._size = 0
-
-
-class Lane:
-    """A thread's part of the scoreboard: its request line, how many it began, when the last one.
-
-    memory: a writable buffer that processes share. at: where the lane begins in it.
-    """
-
-    __slots__ = ("_at", "_began", "_memory")
-
-    def __init__(self, memory: memoryview, at: int) -> None:
-        if at < 0 or at % 8 or len(memory) - at < _lane.size:
-            raise ValueError("the lane does not fit")
-        self._memory = memory
-        self._at = at
-        (_, self._began, _) = _lane.unpack_from(memory, at)
-
-    def begin(self, line: bytes) -> None:
-        """A request begins now; `line` is kept as far as there is room."""
-        self._began += 1
-        _lane.pack_into(self._memory, self._at, line, self._began, monotonic_ns())
-
-    def end(self) -> None:
-        """Nothing runs in the lane now."""
-        _start.pack_into(self._memory, self._at + _lane.size - _start.size, 0)

@@ -35,6 +35,7 @@ from cyserve._grammar import (
     read_trailers,
 )
 from cyserve._pyio import InputBuffer
+from cyserve._pyruntime import Lane
 
 __all__ = ("ChunkedDecoder", "HeadRules", "RequestHead", "parse_head")
 
@@ -89,6 +90,10 @@ class HeadRules:
         self.casefold_http_method = casefold_http_method
         self.scheme_headers = scheme_headers
         self.known_fields = known_fields(scheme_headers)
+
+    def parse(self, buffer: InputBuffer) -> "RequestHead | None":
+        """As parse_head(buffer, self)."""
+        return parse_head(buffer, self)
 
 
 class RequestHead:
@@ -171,6 +176,10 @@ class RequestHead:
     def request_line(self) -> bytes:
         """The request line as it came, without its CRLF."""
         return self._line.encode("latin-1")
+
+    def enter(self, lane: Lane) -> None:
+        """Note in a lane of the scoreboard that this request begins now."""
+        lane.begin(self._line.encode("latin-1"))
 
 
 def parse_head(buffer: InputBuffer, rules: HeadRules) -> RequestHead | None:

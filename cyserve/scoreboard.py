@@ -15,6 +15,10 @@ import mmap
 import struct
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyserve import _accel
 
 #: States of a slot. STARTING: the application is loaded, the first heartbeat has not come yet.
 BOOTING, STARTING, READY, BUSY, DRAINING = range(5)
@@ -36,6 +40,17 @@ _SILENCE = 3_000_000_000  # nanoseconds: a worker beats once a second, even an i
 _now = time.monotonic_ns
 
 
+class Serving:
+    """What a worker and the cycle of its requests share; it is the process's own.
+
+    alive: it shall go on; nr: requests begun.
+    """
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.nr = 0
+
+
 class Slot:
     """One worker's place on the scoreboard.
 
@@ -43,7 +58,7 @@ class Slot:
     number of the thread that runs the request, from 0.
     """
 
-    __slots__ = ("_board", "_bytes", "_direct", "_lanes", "_offset", "_start", "_words", "lanes")
+    __slots__ = ("_board", "_bytes", "_compiled", "_lanes", "_offset", "_start", "_words", "lanes")
 
     def __init__(self, memory: memoryview, lanes: int, board: Sequence[Slot] = ()) -> None:
         self.lanes = lanes
@@ -57,9 +72,8 @@ class Slot:
     def _make_lanes(self) -> None:
         from cyserve import _accel  # noqa: PLC0415 - the launcher reports a broken build
 
-        self._lanes = [_accel.io.Lane(self._bytes, offset) for offset in self._offset]
-        # The same again if both kernel and engine are compiled: calls through it are C calls.
-        self._direct = self._lanes if _accel.implementation() == "compiled" else None
+        self._lanes = [_accel.runtime.Lane(self._bytes, offset) for offset in self._offset]
+        self._compiled = _accel.implementation() == "compiled"  # the kernel; the lanes go with us
 
     def beat(self) -> None:
         """Store the heartbeat: the monotonic clock in nanoseconds."""
@@ -67,21 +81,22 @@ class Slot:
 
     def begin(self, line: bytes, lane: int = 0) -> None:
         """Store that `lane` starts a request now, with the first bytes of its request line."""
-        direct = self._direct
-        if direct is None:
-            self._lanes[lane].begin(line)
+        found = self._lanes[lane]
+        found.begin(line)
+
+    def mark(self, head: _accel.RequestHead, lane: int = 0) -> None:
+        """The same with the line of a request's head."""
+        found = self._lanes[lane]
+        if self._compiled:
+            good = head
+            good.enter(found)
         else:
-            found = direct[lane]
-            found.begin(line)
+            head.enter(found)
 
     def end(self, lane: int = 0) -> None:
         """Store that `lane` is idle again."""
-        direct = self._direct
-        if direct is None:
-            self._lanes[lane].end()
-        else:
-            found = direct[lane]
-            found.end()
+        found = self._lanes[lane]
+        found.end()
 
     def in_progress(self) -> list[tuple[float, str]]:
         """The requests running now, oldest first, as (age in seconds, request line)."""

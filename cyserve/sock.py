@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 import socket
 import stat
 import struct
@@ -415,3 +416,10 @@ def _is_listened_to(path: str | bytes) -> bool:
         except OSError as error:
             return error.errno in (errno.EAGAIN, errno.EPROTOTYPE)  # its queue is full; datagrams
     return True
+
+
+def somebody_waits(listener: int) -> bool:
+    """Whether there is a connection to accept."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))

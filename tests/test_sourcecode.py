@@ -24,8 +24,14 @@ MAX_PYX_LINES = 700  # for a .pyx that says in its docstring why it is "over 500
 MAX_FUNCTION_LINES = 60
 MIN_DOCSTRING_LINES = 3
 
-KERNELS = {"_io", "_parser", "_poll", "_pyio", "_pyparser", "_pypoll"}
-MAY_IMPORT_KERNEL = {"_accel": KERNELS, "_parser": {"_io"}, "_pyparser": {"_pyio"}}
+KERNELS = {
+    "_io", "_parser", "_poll", "_runtime", "_pyio", "_pyparser", "_pypoll", "_pyruntime"
+}  # fmt: skip
+MAY_IMPORT_KERNEL = {
+    "_accel": KERNELS,
+    "_parser": {"_io", "_runtime"},
+    "_pyparser": {"_pyio", "_pyruntime"},
+}
 
 
 def sources(*suffixes: str) -> list[Path]:

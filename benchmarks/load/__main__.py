@@ -1,8 +1,8 @@
-"""`python -m benchmarks.load`: measures cases and scenarios on the chosen servers, prints or saves.
+"""`python -m benchmarks.load`: measures cases and scenarios, saves, renders and publishes figures.
 
-Exit code 0: every figure asked for is there. 1: a server was refused somewhere, the rest is
-reported. 2: nothing could be measured, with the reason on stderr. An aim that is missed is told
-by the report and is no error.
+Exit code 0: every figure of cyserve's is there. 1: cyserve was refused somewhere, the rest is
+reported. 2: nothing could be measured, with the reason on stderr. A rival that cannot be had or
+fails in a case is told by the report and is no error, nor is an aim that is missed.
 """
 
 import argparse
@@ -15,42 +15,43 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.load import figures, machine, measure, options, report, venvs, wrk
+from benchmarks.load import lineup, machine, measure, options, page, venvs, wrk
 from benchmarks.load.cases import CASES
+from benchmarks.load.lineup import LINEUP, QUICK
 from benchmarks.load.running import BenchError, prepare
-from benchmarks.load.scenarios.registry import SCENARIOS
+from benchmarks.load.scenarios.registry import BOOT, SCENARIOS
 from benchmarks.load.scenarios.stage import Stage
 from benchmarks.load.servers import SERVERS
-
-# What --all measures with wrk alone, besides the scenarios: what benchmarks/README.md shows.
-PAGE_CASES = "hello-close,browser-close,hello-close-log"
-PAGE_SERVERS = "cyserve-sync,cyserve-sync-pure,gunicorn-sync,gunicorn-sync-py,bjoern,fastwsgi,limit"
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.load",
-        description="WSGI servers side by side: CPU per request, rate and latency, and scenarios.",
+        description="WSGI servers side by side: CPU per request, rate, latency, memory; scenarios. "
+        "Without --cases, --servers and --scenarios: every case on its usual servers, and boot.",
         epilog=f"servers: {', '.join(SERVERS)}. cases: {', '.join(CASES)}. "
         f"scenarios: {', '.join(SCENARIOS)}.",
     )
     made.add_argument(
         "--servers",
-        help="comma list; default: cyserve-sync,gunicorn-sync for "
-        "cases; scenarios choose for themselves and then leave out the others",
+        help="comma list; default: each case's and each scenario's own; scenarios leave out what "
+        "they do not know",
     )
-    made.add_argument("--cases", help="comma list, or all; default without scenarios: hello-close")
+    made.add_argument("--cases", help="comma list, or all; default without scenarios: the usual")
     made.add_argument("--scenarios", help="comma list, or all")
+    made.add_argument("--all", action="store_true", help="the usual cases, then all scenarios")
     made.add_argument(
-        "--all",
-        action="store_true",
-        help="all that benchmarks/README.md shows; takes a quarter of an hour",
+        "--quick", action="store_true", help="a smoke test: few cases and servers, one second each"
     )
-    made.add_argument("--base", help="server that cases' ratios refer to; default: the first one")
-    made.add_argument("--rounds", type=int, default=5)
-    made.add_argument("--seconds", type=int, default=2, help="length of a measured window")
+    made.add_argument("--base", help="server that ratios refer to; default: the case's first one")
+    made.add_argument("--rounds", type=int, help="default: 5")
+    made.add_argument(
+        "--seconds", type=int, help="a measured window; default: 1 for cases, 2 for scenarios"
+    )
     made.add_argument("--connections", type=int, default=32, help="open at a time")
-    made.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
+    made.add_argument(
+        "--out", type=Path, metavar="FILE", help="save as JSON, with a report (.md, .svg) beside it"
+    )
     made.add_argument(
         "--earlier",
         type=Path,
@@ -58,24 +59,37 @@ def parser() -> argparse.ArgumentParser:
         help="an earlier --out: what is not measured now is taken from it",
     )
     made.add_argument(
-        "--table", action="store_true", help="print Markdown (default without --out and --into)"
+        "--render", type=Path, metavar="FILE", help="measure nothing: all from this --out"
     )
     made.add_argument(
-        "--into", type=Path, metavar="PAGE", help="put the Markdown between the marks of this page"
+        "--publish", action="store_true", help="put the figures into the project's own pages"
     )
+    made.add_argument("--table", action="store_true", help="print the report though it is saved")
     options.add_arguments(made)
     return made
 
 
-def chosen(args: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:
-    """Names of (servers for the cases, cases, scenarios) that the command line asks for."""
-    if args.all:
-        servers = options.names(args.servers or PAGE_SERVERS, SERVERS)
-        return servers, options.names(args.cases or PAGE_CASES, CASES), list(SCENARIOS)
-    servers = options.names(args.servers or "cyserve-sync,gunicorn-sync", SERVERS)
-    scenarios = _names(args.scenarios, SCENARIOS) if args.scenarios else []
-    cases = _names(args.cases or "hello-close", CASES) if args.cases or not scenarios else []
-    return servers, cases, scenarios
+def chosen(args: argparse.Namespace) -> tuple[dict[str, list[str]], list[str]]:
+    """(cases with their servers, scenarios) that the command line asks for."""
+    scenarios: list[str] = []
+    if args.scenarios:
+        scenarios = _names(args.scenarios, SCENARIOS)
+    elif args.all:
+        scenarios = list(SCENARIOS)
+    elif not (args.cases or args.servers or args.quick):
+        scenarios = list(BOOT)
+    usual = QUICK if args.quick else LINEUP
+    if args.cases:
+        cases = _names(args.cases, CASES)
+    else:
+        cases = [] if args.scenarios else list(usual)
+    if args.servers:
+        given = options.names(args.servers, SERVERS)
+        return dict.fromkeys(cases, given), scenarios
+    return {case: list(usual.get(case) or LINEUP.get(case) or BOTH) for case in cases}, scenarios
+
+
+BOTH = ("cyserve-sync", "gunicorn-sync")  # where a case has no servers of its own
 
 
 def _names(text: str, known: dict[str, Any]) -> list[str]:
@@ -83,50 +97,79 @@ def _names(text: str, known: dict[str, Any]) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures and reports; 1 when a server had to be refused somewhere."""
-    servers, cases, scenarios = chosen(args)
+    """Measures or renders; 1 when cyserve had to be refused somewhere."""
+    if args.render:
+        saved: dict[str, Any] = json.loads(args.render.read_text(encoding="utf-8"))
+    else:
+        saved = measured(args)
+    written = page.beside(saved, args.out) if args.out else []
+    if args.publish:
+        written += page.publish(saved)
+    if args.table or not written:
+        print(page.whole(saved), end="")
+    elif "must" in (made := page.parts(saved)):
+        print(made["must"], end="")
+    for file in written:
+        print(f"written: {file}", file=sys.stderr)
+    refused = [
+        name for kind in saved.values() for one in kind["results"] for name in one["refused"]
+    ]
+    return 1 if any(name.startswith("cyserve") for name in refused) else 0
+
+
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """The results of all that is asked for, laid over those of the earlier run."""
+    cases, scenarios = chosen(args)
     cores = options.two_cores(args.cores)
-    plan = measure.Plan(args.rounds, args.seconds, args.connections, *cores)
+    wrk.version()  # now rather than after the environments are built
+    rounds = args.rounds or (1 if args.quick else 5)
     saved: dict[str, Any] = json.loads(args.earlier.read_text()) if args.earlier else {}
     with tempfile.TemporaryDirectory(prefix="cyserve-bench-") as directory:
         prepare(Path(directory))
         if cases:
-            new = measure_cases(servers, cases, plan, args, Path(directory))
+            plan = measure.Plan(rounds, args.seconds or 1, args.connections, *cores)
+            new = measure_cases(cases, plan, args, Path(directory))
             saved["cases"] = merged(saved.get("cases"), new, list(CASES))
-        if scenarios:
-            new = play_scenarios(scenarios, plan, args, Path(directory))
-            saved["scenarios"] = merged(saved.get("scenarios"), new, list(SCENARIOS))
-    if args.out:
-        args.out.write_text(json.dumps(saved, indent=1) + "\n")
-    parts = render(saved)
-    if args.into:
-        page = args.into.read_text()
-        for part, text in parts.items():
-            page = report.into_page(page, part, text)
-        args.into.write_text(page)
-    if args.table or not (args.out or args.into):
-        print("\n".join(parts.values()), end="")
-    return (
-        1 if any(result["refused"] for kind in saved.values() for result in kind["results"]) else 0
-    )
+        plan = measure.Plan(rounds, args.seconds or 2, args.connections, *cores)
+        for part, some in (
+            ("boot", [name for name in scenarios if name in BOOT]),
+            ("scenarios", [name for name in scenarios if name not in BOOT]),
+        ):
+            if some:
+                new = play_scenarios(some, plan, args, Path(directory))
+                saved[part] = merged(saved.get(part), new, list(SCENARIOS))
+    return saved
 
 
 def measure_cases(
-    wanted: list[str], cases: list[str], plan: measure.Plan, args: argparse.Namespace, tmp: Path
+    cases: dict[str, list[str]], plan: measure.Plan, args: argparse.Namespace, tmp: Path
 ) -> dict[str, Any]:
-    """All cases on all servers: {"about", "base", "commands", "results"}."""
-    base = args.base or wanted[0]
-    if base not in wanted:
-        raise BenchError(f"--base {base} is not among --servers")
-    entries = options.entries(wanted, args)
-    about = about_this(plan, entries)
-    about["method"] += "; 1 worker; each server warmed up once"
+    """All cases on their servers: {"about", "left_out", "commands", "results"}."""
+    found, left_out = options.available(lineup.names(cases), args)
+    for name, why in left_out.items():
+        print(f"{name} is left out: {why}", file=sys.stderr)
+    if not found:
+        raise BenchError("none of the servers can be had")
+    windows = sum(
+        entry.server.can_run(CASES[case])
+        for case, servers in cases.items()
+        for name, entry in found.items()
+        if name in servers
+    )
+    minutes = windows * (plan.rounds * (plan.seconds + 0.2) + measure.WARM_UP + 0.5) / 60
+    print(f"{len(cases)} cases, {windows} windows a round: some {minutes:.0f} min", file=sys.stderr)
+    about = about_this(plan, list(found.values()))
+    about["method"] += "; 1 worker where nothing else is said; each server warmed up once"
     results = []
-    for name in cases:
-        results.append(measure.run_case(CASES[name], entries, plan, tmp))
-        results[-1]["when"] = now()
-    commands = {entry.server.name: " ".join(entry.server.command) for entry in entries}
-    return {"about": about, "base": base, "commands": commands, "results": results}
+    for name, servers in cases.items():
+        entries = [found[server] for server in servers if server in found]
+        result = measure.run_case(CASES[name], entries, plan, tmp)
+        for server, why in result["refused"].items():
+            print(f"{name}: {server} is refused: {why}", file=sys.stderr)
+        base = args.base if args.base in result["rounds"] else next(iter(result["rounds"]), "")
+        results.append({**result, "base": base, "when": now()})
+    commands = {name: " ".join(entry.server.command) for name, entry in found.items()}
+    return {"about": about, "left_out": left_out, "commands": commands, "results": results}
 
 
 def play_scenarios(
@@ -149,8 +192,9 @@ def play_scenarios(
 
 
 def about_this(plan: measure.Plan, entries: list[options.Entry]) -> dict[str, str]:
-    """The machine, the client, what each server is, and the method."""
-    about = {**machine.describe(), "client": f"{wrk.version()}, 1 thread, own core"}
+    """The machine, the day, the client, what each server is, and the method."""
+    about = {**machine.describe(), "when": now()}
+    about["client"] = f"{wrk.version()}, 1 thread, own core"
     for entry in entries:
         about[entry.server.name] = venvs.versions(entry.home, entry.server)
     about["method"] = (
@@ -178,18 +222,6 @@ def name_of(result: dict[str, Any]) -> str:
 
 def now() -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-
-
-def render(saved: dict[str, Any]) -> dict[str, str]:
-    """The parts of the page that can be made of it, as Markdown."""
-    parts = {}
-    if scenarios := saved.get("scenarios"):
-        parts["aims"] = "".join(line + "\n" for line in figures.aims_table(scenarios["results"]))
-    if cases := saved.get("cases"):
-        parts["cases"] = report.markdown(cases["about"], cases["results"], cases["base"])
-    if scenarios:
-        parts["scenarios"] = figures.markdown(scenarios["about"], scenarios["results"])
-    return parts
 
 
 def main() -> int:

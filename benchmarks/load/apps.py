@@ -7,10 +7,12 @@ library may be imported, and nothing at all from this package.
 
 import os
 import time
+from wsgiref.util import FileWrapper
 
 HELLO = b"Hello, World!"
 BIG = b"x" * 100_000
 PIECE = b"x" * 16_384
+MEGABYTE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "megabyte.bin")
 
 
 def hello(environ, start_response):
@@ -41,6 +43,15 @@ def pieces(environ, start_response):
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(16 * len(PIECE)))]
     start_response("200 OK", headers)
     return (PIECE for _ in range(16))
+
+
+def file(environ, start_response):
+    """Answers a file of 1 MB the server's own way, where it has one."""
+    opened = open(MEGABYTE, "rb")  # the server closes it
+    size = os.fstat(opened.fileno()).st_size
+    headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(size))]
+    start_response("200 OK", headers)
+    return environ.get("wsgi.file_wrapper", FileWrapper)(opened, 65_536)
 
 
 def scene(environ, start_response):

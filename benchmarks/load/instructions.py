@@ -3,16 +3,22 @@
 Repeatable on a machine too noisy for timing. The server runs under valgrind (Debian: valgrind) with
 one worker; after a warm-up the counters are dumped and start from zero, then exactly `--requests`
 requests are sent and the counters are dumped again: boot and warm-up are in the first part only.
-System calls count as the instructions before and after them; what the kernel does is not seen.
-With --keep the second part stays for callgrind_annotate: it is the profile of the steady state.
+Valgrind makes a server slower by far, so its clock is slowed down too (slow_clock.c, which takes a
+C compiler), and what it does in as much time without a request (a third part) is subtracted: else
+the figure would depend on how busy the machine is. System calls count as the instructions before
+and after them; what the kernel does is not seen. With --keep the second part stays for
+callgrind_annotate --inclusive=no: it is the profile of the steady state.
 """
 
 import argparse
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,18 +26,23 @@ from benchmarks.load import options, procs
 from benchmarks.load.cases import CASES, Case
 from benchmarks.load.client import read_answer
 from benchmarks.load.report import table
-from benchmarks.load.running import HOST, BenchError, Running, prepare, start
+from benchmarks.load.running import HERE, HOST, BenchError, Running, prepare, start
 from benchmarks.load.servers import SERVERS
 
 WARM_UP = 200  # requests before the counted ones
 
 
 class Client:
-    """Sends one request at a time on each of a few connections, as many as it is told to."""
+    """Sends one request at a time on each of a few connections, as many as it is told to.
 
-    def __init__(self, case: Case, port: int, connections: int):
-        self.request = case.request(f"{HOST}:{port}")
-        self.port = port
+    The server stands still while requests are written: it finds them all at once, so how often it
+    goes to sleep does not depend on how fast this client is beside it on a busy machine.
+    """
+
+    def __init__(self, case: Case, server: Running, connections: int):
+        self.request = case.request(f"{HOST}:{server.port}")
+        self.port = server.port
+        self.pids = [stat.pid for stat in procs.tree(server.pid)]
         self.connections = connections
         self.open: dict[int, socket.socket] = {}
 
@@ -39,15 +50,23 @@ class Client:
         """Has `count` requests answered; all connections are written to before any is read."""
         while count:
             turn = range(min(count, self.connections))
-            for index in turn:
-                if index not in self.open:
-                    self.open[index] = socket.create_connection((HOST, self.port), timeout=120)
-                self.open[index].sendall(self.request)
+            self._signal(signal.SIGSTOP)
+            try:
+                for index in turn:
+                    if index not in self.open:
+                        self.open[index] = socket.create_connection((HOST, self.port), timeout=120)
+                    self.open[index].sendall(self.request)
+            finally:
+                self._signal(signal.SIGCONT)
             for index in turn:
                 keep, _ = read_answer(self.open[index])
                 if not keep:
                     self.open.pop(index).close()
             count -= len(turn)
+
+    def _signal(self, number: int) -> None:
+        for pid in self.pids:
+            os.kill(pid, number)
 
     def close(self) -> None:
         while self.open:
@@ -58,10 +77,10 @@ def count(entry: options.Entry, case: Case, args: argparse.Namespace, tmp: Path)
     """Instructions per request of the whole process tree of one server."""
     output = tmp / f"callgrind-{entry.server.name}-{case.name}"
     around = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes"]
-    around.append(f"--callgrind-out-file={output}.%p")
+    around += [f"--callgrind-out-file={output}.%p", "--compress-strings=no"]
     core, client_core = options.two_cores(args.cores)
     # Valgrind-aware builds of CPython would switch their allocator off: keep the usual one.
-    environ = {"PYTHONMALLOC": "default", "PYTHONHASHSEED": "0"}
+    environ = {"PYTHONMALLOC": "default", "PYTHONHASHSEED": "0", "LD_PRELOAD": slow_clock(tmp)}
     server = start(
         entry.server,
         case,
@@ -74,22 +93,40 @@ def count(entry: options.Entry, case: Case, args: argparse.Namespace, tmp: Path)
     )
     try:
         server.wait_until_answers(180)
-        client = Client(case, server.port, args.connections)
+        client = Client(case, server, args.connections)
         client.send(WARM_UP)
         dump(server)
+        begin = time.monotonic()
         client.send(args.requests)
+        spent = time.monotonic() - begin
+        dump(server)
+        time.sleep(spent)
         dump(server)
         client.close()
         parts = sorted(tmp.glob(f"{output.name}.*.2"))
-        total = sum(part_total(part.read_text()) for part in parts)
+        busy = sum(part_total(part.read_text()) for part in parts)
+        idle = sum(part_total(part.read_text()) for part in tmp.glob(f"{output.name}.*.3"))
         requests: int = args.requests
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             for part in parts:
                 shutil.copy(part, args.keep)
-        return total / requests
+        return (busy - idle) / requests
     finally:
         server.stop()
+
+
+def slow_clock(tmp: Path) -> str:
+    """Compiles the library that is preloaded; its path."""
+    library = tmp / "slow_clock.so"
+    if not library.exists():
+        command = ["cc", "-O2", "-Wall", "-shared", "-fPIC", "-o", str(library)]
+        done = subprocess.run(
+            [*command, str(HERE / "slow_clock.c")], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise BenchError(f"cc: {done.stderr.strip()}")
+    return str(library)
 
 
 def dump(server: Running) -> None:
@@ -118,7 +155,7 @@ def main(words: Iterable[str] | None = None) -> int:
     made.add_argument("--server", "--servers", default="cyserve-sync", help="comma list")
     made.add_argument("--case", "--cases", default="hello,browser", help="comma list")
     made.add_argument("--requests", type=int, default=2000)
-    made.add_argument("--connections", type=int, default=8)
+    made.add_argument("--connections", type=int, default=32)
     made.add_argument("--keep", type=Path, metavar="DIR", help="keep the profiles there")
     options.add_arguments(made)
     args = made.parse_args(None if words is None else list(words))

@@ -98,15 +98,29 @@ def names(text: str, known: Mapping[str, object]) -> list[str]:
 
 def entries(wanted: Sequence[str], args: argparse.Namespace) -> list[Entry]:
     """The servers of `wanted` with their homes; builds environments that are missing."""
-    trees = {"": args.cyserve, **dict(args.tree)}
-    found = []
+    return [entry(name, args) for name in wanted]
+
+
+def available(
+    wanted: Sequence[str], args: argparse.Namespace
+) -> tuple[dict[str, Entry], dict[str, str]]:
+    """As `entries`, by name, with a second part: the servers that cannot be had, and why."""
+    found, missing = {}, {}
     for name in wanted:
-        base, _, label = name.partition("@")
-        server = dataclasses.replace(SERVERS[base], name=name)
-        if label and (server.venv != "cyserve" or label not in trees):
-            raise BenchError(f"{name}: no --tree {label}=PATH given for it")
-        if server.venv == "cyserve":
-            found.append(Entry(server, cyserve_home(trees[label])))
-        else:
-            found.append(Entry(server, home(server, dict(args.venv), SERVERS.values())))
-    return found
+        try:
+            found[name] = entry(name, args)
+        except BenchError as error:
+            missing[name] = str(error)
+    return found, missing
+
+
+def entry(name: str, args: argparse.Namespace) -> Entry:
+    """The server of that name (`NAME@LABEL`: from that tree) with its home."""
+    trees = {"": args.cyserve, **dict(args.tree)}
+    base, _, label = name.partition("@")
+    server = dataclasses.replace(SERVERS[base], name=name)
+    if label and (server.venv != "cyserve" or label not in trees):
+        raise BenchError(f"{name}: no --tree {label}=PATH given for it")
+    if server.venv == "cyserve":
+        return Entry(server, cyserve_home(trees[label]))
+    return Entry(server, home(server, dict(args.venv)))

@@ -8,7 +8,8 @@ to the process that was seen (start time compared).
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,38 @@ def tree_cpu(root: int) -> float:
     return sum(stat.cpu for stat in tree(root)) / TICKS
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a tree has used up to a moment: by the clock's tick, and exactly per living thread."""
+
+    ticks: float
+    threads: Mapping[tuple[int, int], int]  # (pid, tid): nanoseconds
+
+    def since(self, before: "Usage") -> float:
+        """CPU seconds since `before`.
+
+        Exact as long as no thread has ended in between: what an ended one has used is in the ticks
+        only, so where the two disagree by more than ticks round, the ticks are right.
+        """
+        ticks = self.ticks - before.ticks
+        if not before.threads.keys() <= self.threads.keys():
+            return ticks
+        exact = (sum(self.threads.values()) - sum(before.threads.values())) / 1e9
+        return exact if abs(exact - ticks) <= 0.02 * ticks + 4 / TICKS else ticks
+
+
+def usage(root: int) -> Usage:
+    """What the tree of `root` has used so far."""
+    stats = tree(root)
+    threads = {}
+    for stat in stats:
+        for task in (PROC / str(stat.pid) / "task").iterdir():
+            with suppress(OSError):  # it has ended meanwhile
+                run = (task / "schedstat").read_text().split()[0]
+                threads[stat.pid, int(task.name)] = int(run)
+    return Usage(sum(stat.cpu for stat in stats) / TICKS, threads)
+
+
 def tree_run(root: int) -> float:
     """Seconds that the live threads of the tree of `root` were on a processor, to the microsecond.
 
@@ -138,7 +171,9 @@ def stop_tree(root: int, patience: float = 10.0) -> None:
     members = tree(root)
     _signal(members, signal.SIGTERM, only=root)
     deadline = time.monotonic() + patience
-    while _alive(members) and time.monotonic() < deadline:
+    while (left := _alive(members)) and time.monotonic() < deadline:
+        if root not in [stat.pid for stat in left]:  # nobody is left to end the others
+            deadline = min(deadline, time.monotonic() + 0.5)
         time.sleep(0.02)
     members = _alive(members + [s for s in tree(root) if s not in members])
     _signal(members, signal.SIGKILL)

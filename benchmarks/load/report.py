@@ -8,15 +8,28 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from benchmarks.load.servers import SERVERS
+
 Result = dict[str, Any]
 
 # A page keeps each part of the report between these.
 BEGIN = "<!-- benchmarks.load {part}: begin -->"
 END = "<!-- benchmarks.load {part}: end -->"
 
+ONE_AT_A_TIME = (
+    "serves one kept connection at a time, the others wait for its end: its latencies are those of "
+    "the one, and not comparable."
+)
+
+
+def one_at_a_time(name: str) -> bool:
+    """Whether that is a server whose latencies are not comparable."""
+    server = SERVERS.get(name.partition("@")[0])
+    return server is not None and server.one_at_a_time
+
 
 def summarise(result: Result, base: str) -> dict[str, dict[str, float]]:
-    """Per server: medians of cpu_us, rate, p50_us, p99_us, p999_us; cpu_low, cpu_high; `ratio`.
+    """Per server: medians of what its rounds hold; cpu_low, cpu_high; the highest `pss`; `ratio`.
 
     Args:
         result: what `measure.run_case` gave.
@@ -25,12 +38,13 @@ def summarise(result: Result, base: str) -> dict[str, dict[str, float]]:
     rounds: dict[str, list[dict[str, float]]] = result["rounds"]
     summary = {}
     for name, measured in rounds.items():
-        figures = {
-            key: median(r[key] for r in measured)
-            for key in ("cpu_us", "rate", "p50_us", "p99_us", "p999_us")
-        }
+        if not measured:
+            continue
+        figures = {key: median(r[key] for r in measured) for key in measured[0]}
         figures["cpu_low"] = min(r["cpu_us"] for r in measured)
         figures["cpu_high"] = max(r["cpu_us"] for r in measured)
+        if "pss" in figures:
+            figures["pss"] = max(r["pss"] for r in measured)
         if base in rounds:
             pairs = zip(measured, rounds[base], strict=True)
             figures["ratio"] = median(one["cpu_us"] / other["cpu_us"] for one, other in pairs)
@@ -38,13 +52,17 @@ def summarise(result: Result, base: str) -> dict[str, dict[str, float]]:
     return summary
 
 
-def markdown(about: dict[str, str], results: Sequence[Result], base: str) -> str:
+def markdown(about: dict[str, str], results: Sequence[Result]) -> str:
     """The whole report: what was measured where, the overview, then one table per case."""
-    lines = [f"- {name}: {value}" for name, value in about.items()]
+    lines = about_lines(about)
     lines += ["", "CPU per request, user + system, in µs:", "", *overview(results)]
     for result in results:
-        lines += ["", f"### {result['title']}", "", *case_table(result, base)]
+        lines += ["", f"### {result['title']} (`{result['case']}`)", "", *case_table(result)]
     return "\n".join(lines) + "\n"
+
+
+def about_lines(about: dict[str, str]) -> list[str]:
+    return [f"- {name}: {value}" for name, value in about.items()]
 
 
 def into_page(page: str, part: str, report: str) -> str:
@@ -57,21 +75,52 @@ def into_page(page: str, part: str, report: str) -> str:
     return f"{before}{begin}\n{report}{end}{after}"
 
 
-def overview(results: Sequence[Result]) -> list[str]:
-    """One table: a row per server, a column per case, median CPU per request in each cell."""
-    summaries = [summarise(result, "") for result in results]
-    servers = list(dict.fromkeys(name for r in results for name in (*r["rounds"], *r["refused"])))
-    rows = [
-        [name, *(number(s[name]["cpu_us"]) if name in s else "" for s in summaries)]
-        for name in servers
-    ]
-    return table(["server", *(result["case"] for result in results)], rows)
+#: The overview's columns: title, and the servers that may stand there (the first that has rounds).
+COLUMNS = (
+    ("limit", ("limit",)),
+    *((name, (name,)) for name in ("freastal", "fastpysgi", "fastwsgi", "bjoern")),
+    *((name, (name,)) for name in ("granian", "uwsgi", "waitress", "cheroot")),
+)
 
 
-def case_table(result: Result, base: str) -> list[str]:
-    """One case: CPU, its spread over the rounds, ratio to `base`, rate and latency."""
+def overview(results: Sequence[Result], without: Sequence[str] = ()) -> list[str]:
+    """One table: a row per case, a column per server, median CPU per request in each cell.
+
+    cyserve's column has the case's own server, gunicorn's the same kind of worker with the parser
+    in C. The lowest is bold, the limit aside.
+
+    Args:
+        without: columns to leave out.
+    """
+    shown = [column for column in COLUMNS if column[0] not in without]
+    rows = []
+    for result in results:
+        summary = summarise(result, "")
+        base = result["base"]
+        theirs = base.replace("cyserve", "gunicorn").partition("@")[0]
+        columns = (("", (base,)), *shown, ("", (theirs,)))
+        names = [next((name for name in known if name in summary), "") for _, known in columns]
+        figures = [summary[name]["cpu_us"] if name else None for name in names]
+        lowest = min(
+            (cpu for name, cpu in zip(names, figures, strict=True) if cpu and name != "limit"),
+            default=0.0,
+        )
+        cells = ["" if cpu is None else number(cpu) for cpu in figures]
+        for index, (name, cpu) in enumerate(zip(names, figures, strict=True)):
+            if cpu == lowest and name != "limit":
+                cells[index] = f"**{cells[index]}**"
+        rows.append([result["title"], *cells])
+    head = ["case", "cyserve", *(title for title, _ in shown), "gunicorn"]
+    used = [0, *(i for i in range(1, len(head)) if any(row[i] for row in rows))]
+    return table([head[i] for i in used], [[row[i] for i in used] for row in rows])
+
+
+def case_table(result: Result) -> list[str]:
+    """One case: CPU, its spread over the rounds, ratio to the base, rate, latency, memory."""
+    base = result["base"]
     rows = []
     for name, figures in summarise(result, base).items():
+        mark = " \\*" if one_at_a_time(name) else ""
         rows.append(
             [
                 name,
@@ -79,15 +128,23 @@ def case_table(result: Result, base: str) -> list[str]:
                 f"{number(figures['cpu_low'])}-{number(figures['cpu_high'])}",
                 f"{figures['ratio']:.2f}" if "ratio" in figures else "",
                 f"{figures['rate']:.0f}",
-                f"{figures['p50_us'] / 1000:.2f}",
-                f"{figures['p99_us'] / 1000:.2f}",
+                *(
+                    f"{figures[key] / 1000:.2f}{mark}" if key in figures else ""
+                    for key in ("p50_us", "p99_us", "p999_us")
+                ),
+                f"{figures['pss'] / 1e6:.1f}" if "pss" in figures else "",
             ]
         )
-    head = ["server", "CPU/request µs", "low-high", f"x {base}", "requests/s", "p50 ms", "p99 ms"]
+    head = ["server", "CPU/request µs", "low-high", f"x {base}", "requests/s"]
+    head += ["p50 ms", "p99 ms", "p99.9 ms", "PSS MB"]
     lines = table(head, rows)
+    for name in filter(one_at_a_time, result["rounds"]):
+        lines += ["", f"\\* {name} {ONE_AT_A_TIME}"]
     for name, why in result["refused"].items():
         lines += ["", f"{name}: no figure, {in_short(why)}"]
-    others = [r["others"] for measured in result["rounds"].values() for r in measured]
+    others = [
+        r["others"] for measured in result["rounds"].values() for r in measured if "others" in r
+    ]
     if others:
         lines += ["", f"Other processes took {median(others):.0%} of the server's core meanwhile."]
     return lines

@@ -5,13 +5,16 @@ directory; if it does not come up, what it wrote is part of the error.
 """
 
 import http.client
+import io
 import os
 import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.load import procs
@@ -26,15 +29,34 @@ class BenchError(Exception):
     """Something that makes a figure worthless; the message says what."""
 
 
-class Running:
-    """A server that has been started: `pid`, `port`, and the answers it gives."""
+class _Stream(io.BufferedReader):
+    """What several responses are read from, one after another, though each wants to close it."""
 
-    def __init__(self, server: Server, process: "subprocess.Popen[bytes]", port: int, log: Path):
+    def makefile(self, *_: object) -> "_Stream":
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+class Running:
+    """A server that has been started: `pid`, `port`, `tls`, and the answers it gives."""
+
+    def __init__(
+        self,
+        server: Server,
+        process: "subprocess.Popen[bytes]",
+        port: int,
+        log: Path,
+        tls: bool = False,
+    ):
         self.server = server
+        self.tls = tls
         self.process = process
         self.pid = process.pid
         self.port = port
         self.log = log
+        self.stopped = False
 
     def wait_until_answers(
         self, patience: float = 30.0, path: str = "/", pause: float = 0.05
@@ -62,16 +84,27 @@ class Running:
         raise BenchError(f"the workers of {self.server.name} did not come up:\n{self.said()}")
 
     def answer(self, case: Case) -> tuple[int, str, bytes]:
-        """Sends the case's request once: (status, content type, body)."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
-        if self.server.tls:
-            context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection(HOST, self.port, timeout=10, context=context)
+        """Sends the case's request as it is measured: (status, content type, body).
+
+        Of pipelined requests the last answer is given; BenchError when it does not come.
+        """
+        connection = socket.create_connection((HOST, self.port), timeout=10)
         try:
-            body = b"x" * case.body if case.body else None
-            connection.request(case.method, case.path, body, dict(case.headers))
-            response = connection.getresponse()
-            return response.status, response.headers.get("Content-Type", ""), response.read()
+            if self.tls:
+                connection = ssl._create_unverified_context().wrap_socket(connection)
+            connection.sendall(case.request(f"{HOST}:{self.port}") * case.pipeline)
+            stream = _Stream(connection.makefile("rb", buffering=0))
+            for number in range(case.pipeline):
+                response = http.client.HTTPResponse(stream, method=case.method)
+                try:
+                    response.begin()
+                    body = response.read()
+                except (OSError, http.client.HTTPException):
+                    if number == 0:
+                        raise
+                    said = f"{self.server.name} answers {number} of {case.pipeline} requests"
+                    raise BenchError(said) from None
+            return response.status, response.headers.get("Content-Type", ""), body
         finally:
             connection.close()
 
@@ -80,18 +113,41 @@ class Running:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
-        """Ends the server and everything it started."""
-        procs.stop_tree(self.pid)
-        self.process.wait()
+        """Ends the server and everything it started; a second time does nothing."""
+        if not self.stopped:
+            self.stopped = True
+            procs.stop_tree(self.pid)
+            self.process.wait()
 
 
 def prepare(tmp: Path) -> None:
-    """Lays the applications and, if there is a C compiler, the limit server into `tmp`."""
+    """Lays the applications, their data and, given a C compiler, the limit server into `tmp`."""
     shutil.copy(HERE / "apps.py", tmp / "load_apps.py")
+    for framework in ("flask", "django"):
+        shutil.copy(HERE / f"app_{framework}.py", tmp / f"load_{framework}.py")
+    (tmp / "megabyte.bin").write_bytes(b"x" * 1_000_000)
+    with closing(sqlite3.connect(tmp / "items.sqlite3")) as database, database:
+        database.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price INTEGER)")
+        rows = [(f"item <{number * 7919 % 1000}>", number) for number in range(1000)]
+        database.executemany("INSERT INTO item (name, price) VALUES (?, ?)", rows)
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler:
         source, program = HERE / "limit.c", tmp / "limit"
         subprocess.run([compiler, "-O2", "-Wall", "-o", program, source], check=True)
+
+
+def make_certificate(tmp: Path) -> None:
+    """Writes cert.pem and key.pem (ECDSA P-256, good for 127.0.0.1), unless they are there."""
+    if (tmp / "cert.pem").exists():
+        return
+    if not shutil.which("openssl"):
+        raise BenchError("openssl is not installed (Debian: apt-get install openssl)")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "30", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    done = subprocess.run(command, cwd=tmp, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"openssl req: {done.stderr.strip()}")
 
 
 def start(
@@ -101,6 +157,7 @@ def start(
     tmp: Path,
     *,
     core: int,
+    more_cores: Iterable[int] = (),
     path: Sequence[str] = (),
     workers: int = 1,
     around: Sequence[str] = (),
@@ -109,6 +166,7 @@ def start(
     """Starts `server` for `case`, pinned to `core`; it may not answer yet.
 
     Args:
+        more_cores: cores that it may run on besides.
         python: the interpreter of its environment.
         path: directories put in front of its import path (a source tree).
         around: words put before the command (valgrind and the like).
@@ -140,11 +198,11 @@ def start(
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+                preexec_fn=lambda: os.sched_setaffinity(0, {core, *more_cores}),
             )
     except OSError as error:
         raise BenchError(f"{server.name} cannot be started: {error}") from None
-    return Running(server, process, port, log)
+    return Running(server, process, port, log, server.tls or case.tls)
 
 
 def free_port() -> int:

@@ -1,22 +1,28 @@
 """Finds or builds the environments that the servers run in.
 
 An environment given by name (`--venv rivals=/path`) is used as it is. One that is not given is
-built once by pip under build/bench/, which git ignores. cyserve itself is never installed here: it
-is run from a source tree (built in place) or from a given environment.
+built by pip under build/bench/, which git ignores, with the frameworks that the cases need. What
+cannot be installed is told and left out; it is tried again by the next run. cyserve itself is never
+installed here: it is run from a source tree (built in place) or from a given environment.
 """
 
+import functools
+import json
+import re
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.load.running import BenchError
 from benchmarks.load.servers import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "build" / "bench"
+FRAMEWORKS = ("flask>=3.1", "django>=5.2")  # what the cases' applications need
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,11 @@ def cyserve_home(where: Path) -> Home:
     raise BenchError(f"{where} is neither a virtual environment nor a source tree of cyserve")
 
 
-def home(server: Server, given: Mapping[str, Path], servers: Iterable[Server]) -> Home:
-    """The home of a rival: the given environment, else one built for all entries that share it."""
+def home(server: Server, given: Mapping[str, Path]) -> Home:
+    """The home of a rival: the given environment, else the one of its name that is built here.
+
+    Raises: BenchError when there is none, or when this server could not be installed into it.
+    """
     if not server.venv:
         return Home(Path(sys.executable))
     if server.venv in given:
@@ -45,26 +54,36 @@ def home(server: Server, given: Mapping[str, Path], servers: Iterable[Server]) -
         if not python.exists():
             raise BenchError(f"--venv {server.venv}={given[server.venv]}: no bin/python there")
         return Home(python.absolute())
-    entries = [other for other in servers if other.venv == server.venv]
-    return Home(_built(server.venv, entries))
+    failed = _installed(server.venv, (*FRAMEWORKS, *server.needs))
+    if missing := [need for need in server.needs if need in failed]:
+        hint = f" (to build it, Debian's {', '.join(server.packages)})" if server.packages else ""
+        raise BenchError(f"pip could not install {missing[0]}{hint}:\n{failed[missing[0]]}")
+    return Home(BUILT / server.venv / "bin" / "python")
 
 
-def _built(name: str, entries: list[Server]) -> Path:
-    """The interpreter of the environment under build/bench/, made on first use."""
-    python = BUILT / name / "bin" / "python"
-    needs = sorted({need for entry in entries for need in entry.needs})
-    done = BUILT / name / "installed.txt"
-    if done.exists() and done.read_text().split("\n") == needs:
-        return python
-    print(f"installing {', '.join(needs)} into {python.parents[1]}", file=sys.stderr)
-    venv.create(python.parents[1], with_pip=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*pip, *needs], check=False).returncode:
-        packages = sorted({package for entry in entries for package in entry.packages})
-        hint = f"; building may need the Debian packages {', '.join(packages)}" if packages else ""
-        raise BenchError(f"pip could not install {', '.join(needs)}{hint}")
-    done.write_text("\n".join(needs))
-    return python
+@functools.cache
+def _installed(name: str, needs: tuple[str, ...]) -> dict[str, str]:
+    """Has all that can be in the environment under build/bench/; what could not be, and why."""
+    where = BUILT / name
+    done = where / "installed.json"
+    state: dict[str, Any] = json.loads(done.read_text()) if done.exists() else {}
+    if state.get("python") != sys.version:  # none yet, or another Python's
+        print(f"making the environment {where}", file=sys.stderr)
+        venv.EnvBuilder(with_pip=True, clear=True).create(where)
+        state = {"python": sys.version, "installed": []}
+    pip = [str(where / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    pip.append("--disable-pip-version-check")
+    failed = {}
+    for need in needs:
+        if need not in state["installed"]:
+            print(f"installing {need} into {where}", file=sys.stderr)
+            ran = subprocess.run([*pip, need], capture_output=True, text=True, check=False)
+            if ran.returncode:
+                failed[need] = ran.stderr.strip()
+            else:
+                state["installed"].append(need)
+    done.write_text(json.dumps(state))
+    return failed
 
 
 def versions(where: Home, server: Server) -> str:
@@ -74,7 +93,7 @@ def versions(where: Home, server: Server) -> str:
         return f"{done.stdout.partition('(')[0].strip()}, s_server"
     if not server.venv:
         return "limit.c"
-    names = [need.split("==")[0] for need in server.needs]
+    names = [re.split("[=<>]", need)[0] for need in server.needs]
     code = _CYSERVE if server.venv == "cyserve" else _INSTALLED.format(names=names)
     done = subprocess.run(
         [str(where.python), "-c", f"import sys; sys.path[:0] = {list(where.path)!r}\n{code}"],
@@ -95,7 +114,7 @@ _CYSERVE = (
 )
 _INSTALLED = (
     "from importlib.metadata import distributions\n"
-    "found = {{one.name: one.version for one in distributions()}}\n"
-    "for name in {names}: print(name, found.get(name, '?'), end=', ')\n"
-    + _PYTHON.replace("{", "{{").replace("}", "}}")
+    "found = {{one.name.lower(): one.version for one in distributions()}}\n"
+    "for name in {names}: print(name, found.get(name.lower().replace('_', '-'), \n"
+    "    found.get(name.lower(), '?')), end=', ')\n" + _PYTHON.replace("{", "{{").replace("}", "}}")
 )

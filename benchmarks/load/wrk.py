@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def run(
     port: int,
     tmp: Path,
     *,
-    core: int,
+    cores: Collection[int],
     seconds: int,
     connections: int,
     scheme: str = "http",
@@ -45,7 +46,7 @@ def run(
         text=True,
         timeout=seconds + 30,
         check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
     return parse(done.stdout)
 

@@ -2,19 +2,14 @@
 
 cimport cython
 
+from cyserve._parser cimport HeadRules
+from cyserve.http.context cimport Context
 from cyserve.http.request cimport Origin, RequestCore
 from cyserve.http.transport cimport PlainTransport
 
 cdef int _READ, _RUN
 cdef double _NEVER
 cdef int _HEAD, _BODY, _SENDING, _LINGERING, _PROXY, _HANDSHAKE
-
-
-cdef class Context:
-    cdef public object cfg, log, handle_error, access, policy, rules, parse_head, proxy_protocol
-    cdef public int first_state
-    cdef public long long body_buffer_size, max_body_size
-    cdef public double handshake_timeout, header_timeout, body_timeout, send_timeout, idle_timeout
 
 
 cdef class Connection(Origin):
@@ -41,7 +36,7 @@ cdef class Connection(Origin):
     cpdef finish_request(self)
     cpdef int refuse(self, object exc, double now) except -1
 
-    @cython.locals(req=RequestCore)
+    @cython.locals(req=RequestCore, direct=HeadRules)
     cdef int _advance(self, double now) except -1
 
     @cython.locals(transport=PlainTransport, context=Context, version=int)

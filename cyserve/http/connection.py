@@ -7,7 +7,6 @@ and `answered` after having run a request. It runs no application and watches no
 
 from typing import Any
 
-from cyserve import _accel
 from cyserve._errors import (
     ForbiddenProxyRequest,
     InvalidProxyHeader,
@@ -17,12 +16,12 @@ from cyserve._errors import (
     ServiceUnavailable,
 )
 from cyserve.http.body import NO_BODY, Body, open_body
+from cyserve.http.context import NEVER, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
-from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
-from cyserve.http.refusal import access_function, report
-from cyserve.http.request import Origin, Request
+from cyserve.http.refusal import report
+from cyserve.http.request import EarlyHints, Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
 
 # Steps: what the scheduler has to do next.
@@ -38,36 +37,8 @@ RECEIVE_SIZE = 16384  # bytes to receive at once
 LINGER_SECONDS = 5.0  # for a closing client to send something, or the end of its stream
 LINGER_TOTAL = 30.0  # for a closing client to come to an end
 
-NEVER = float("inf")
-
 # The same under names that are C's in a compiled build, where a public one has to be looked up.
 _READ, _RUN, _NEVER = READ, RUN, NEVER
-
-
-class Context:
-    """What all connections of a worker share, read once from the settings.
-
-    cfg: the settings; log: the error log; handle_error: a worker's, if a user has replaced it.
-    Sizes are in bytes, timeouts in seconds.
-    """
-
-    def __init__(self, cfg: Any, log: Any, handle_error: Any = None) -> None:
-        self.cfg = cfg
-        self.log = log
-        self.handle_error = handle_error
-        self.access = access_function(log)
-        self.policy = Policy(cfg)
-        self.rules = self.policy.rules
-        self.parse_head = _accel.parser.parse_head
-        self.proxy_protocol: str = cfg.proxy_protocol
-        self.first_state = _HEAD if self.proxy_protocol == "off" else _PROXY
-        self.body_buffer_size: int = cfg.client_body_buffer_size
-        self.handshake_timeout: float = cfg.ssl_handshake_timeout or NEVER
-        self.header_timeout: float = cfg.client_header_timeout or NEVER
-        self.body_timeout: float = cfg.client_body_timeout or NEVER
-        self.max_body_size: int = cfg.client_max_body_size
-        self.send_timeout: float = cfg.send_timeout or NEVER
-        self.idle_timeout: float = cfg.keepalive
 
 
 class Connection(Origin):
@@ -86,6 +57,7 @@ class Connection(Origin):
         "endpoint",
         "expect_continue",
         "fd",
+        "hints",
         "idle_since",
         "interest",
         "keep",
@@ -113,9 +85,10 @@ class Connection(Origin):
         self.context = context
         self.compiled = transport.compiled  # the kernel's objects are extension types
         self.template: dict[str, Any] | None = None  # of the environ; see Endpoint.template_of
+        self.hints = EarlyHints()
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
-        self.state = context.first_state
+        self.state = _HEAD if context.proxy_protocol == "off" else _PROXY
         self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
         self.deadline = _NEVER  # by the monotonic clock
         self.idle_since = _NEVER  # not idle: a request has begun to come, or is under way
@@ -318,7 +291,11 @@ class Connection(Origin):
         try:
             req = self.request
             if req is None:
-                head = self.context.parse_head(self.transport.input, self.context.rules)
+                direct = self.context.direct_rules
+                if direct is None:
+                    head = self.context.parse_head(self.transport.input, self.context.rules)
+                else:
+                    head = direct.parse(self.transport.direct_input)  # type: ignore[arg-type]
                 if head is None:
                     if self.idle_since != _NEVER:  # the idle time is over: now the head's begins
                         if self.requests:
@@ -327,7 +304,12 @@ class Connection(Origin):
                     return _READ
                 self.idle_since = _NEVER
                 self.requests += 1
-                req = self.request = Request(head, self)
+                req = self.context.requests.take()
+                if req is None:
+                    req = Request(head, self)
+                else:
+                    req.begin(head, self)
+                self.request = req
                 if self.compiled:
                     req.direct = head
                 if not req.plain() and head.flags:

@@ -6,21 +6,23 @@ logged once, answered where an answer is still possible.
 
 import contextlib
 import errno
-import itertools
 import logging
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from cyserve import _accel
 from cyserve._errors import ConfigurationProblem, Refusal
 from cyserve.http import wsgi
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
-from cyserve.http.refusal import access_function
+from cyserve.http.refusal import access_function, is_own_access
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response, is_patched
 from cyserve.http.transport import peer_name
+from cyserve.scoreboard import Slot
+
+_clock = _accel.runtime.CLOCK
 
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 
@@ -37,8 +39,7 @@ class Cycle:
         self.worker = worker
         self.cfg = cfg
         self.log = worker.log
-        self.begin: Callable[[bytes, int], None] = worker.slot.begin
-        self.end: Callable[[int], None] = worker.slot.end
+        self.slot: Slot = worker.slot
         self.application: Callable[..., Any] = worker.wsgi
         self.keep_alive = keep_alive
         self.response = wsgi.Response
@@ -46,7 +47,6 @@ class Cycle:
         self.patched = is_patched(self.response) or wsgi.is_create_patched()
         self.max_requests: int = worker.max_requests
         self.send_timeout: float = cfg.send_timeout or float("inf")
-        self.count = itertools.count(worker.nr + 1)
         self.pre_request = _hook(cfg, "pre_request")
         error_log = getattr(self.log, "error_log", None)  # a logger of the user's may have none
         if self.pre_request is None and (
@@ -59,6 +59,14 @@ class Cycle:
         ours = hasattr(type(self.log), "direct_access")
         self.direct = self.log.direct_access if ours else None
         self.watch = worker.watch  # for `request_timeout`; None without
+        #: Requests and responses that nobody has kept are used again, unless somebody gets them to
+        #: see: what he adds to one would be found on another.
+        hooks = (self.pre_request, self.post_request, self.watch)
+        shown = any(hook is not None for hook in hooks) or not is_own_access(self.access)
+        shown = shown or self.response is not Response
+        self.pool: _accel.Pool | None = None
+        if not (shown or self.patched) and _accel.implementation() == "compiled":
+            self.pool = _accel.runtime.Pool()
 
     def serve(self, req: Request) -> None:
         """`run`, for a `handle_request` that others wrap: they learn of what went wrong.
@@ -74,28 +82,29 @@ class Cycle:
         """Serve one request; its connection then knows whether it goes on (`keep`)."""
         connection = req.connection
         lane = connection.lane
-        self.begin(req.line(), lane)
+        slot = self.slot
+        slot.mark(req.head, lane)
         resp = None
-        environ: dict[str, Any] = {}
+        environ: dict[str, Any] | None = None
         logged = self.access is None
-        started = time.monotonic() if self.access is not None else 0.0
+        started = 0.0 if logged else _clock.monotonic()
         try:
             if self.pre_request is not None:
                 self.pre_request(self.worker, req)
             if self.patched:
                 resp, environ = self._create(req)
+                resp.send_timeout = self.send_timeout
             else:
-                resp = self.response(req, connection.transport.sock, self.cfg)
+                resp = self._take_response(req, connection.transport.sock)
                 endpoint = connection.endpoint
-                environ = endpoint.make_environ(req, resp.early_hints)
-            resp.send_timeout = self.send_timeout
+                environ = endpoint.make_environ(req, None)
+                connection.hints.response = resp
             worker = self.worker
-            worker.nr = number = next(self.count)
-            alive = worker.alive
-            if alive and number >= self.max_requests:
+            worker.nr += 1
+            if worker.alive and worker.nr >= self.max_requests:
                 self.log.info("Autorestarting worker after current request.")
-                worker.alive = alive = False
-            if not (self.keep_alive and alive):
+                worker.alive = False
+            if not (self.keep_alive and worker.alive):
                 resp.must_close = True
             if self.watch is None:
                 self._respond(resp, environ)
@@ -112,14 +121,42 @@ class Cycle:
             self._failed(req, resp, exc)
         finally:
             if not logged and resp is not None and resp.status is not None:
-                self._log_access(resp, req, environ, time.monotonic() - started)
+                self._log_access(resp, req, environ, _clock.monotonic() - started)
             if self.post_request is not None:
-                self._post_request(req, environ, resp)
+                self._post_request(req, environ or {}, resp)
+            connection.hints.response = None
             connection.finish_request()
-            self.end(lane)
+            slot.end(lane)
+        if self.pool is not None and resp is not None:
+            self._put_away(self.pool, req, resp)
+
+    def _take_response(self, req: Request, sock: Any) -> Response:
+        resp: Response | None = None
+        if self.pool is not None:
+            resp = self.pool.take()
+        if resp is None:
+            resp = self.response(req, sock, self.cfg)
+            resp.send_timeout = self.send_timeout
+            if self.pool is not None:
+                resp.starter = resp.start_response
+        else:
+            resp.begin(req, sock)
+        return resp
+
+    def _put_away(self, pool: "_accel.Pool", req: Request, resp: Response) -> None:
+        """Keep request and response for the next, if nobody else has."""
+        connection = req.connection
+        context = connection.context
+        if resp.reset(pool):
+            pool.give(resp)
+            if req.failure is None and pool.alone(req, 1):
+                req.reset()
+                context.requests.give(req)
 
     def _respond(self, resp: Response, environ: dict[str, Any]) -> None:
-        items = self.application(environ, resp.start_response)
+        starter = resp.starter
+        items = self.application(environ, resp.start_response if starter is None else starter)
+        starter = None
         if self.patched:
             self._respond_by_steps(resp, items)
             return
@@ -189,7 +226,7 @@ class Cycle:
 
     def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
         try:
-            if not environ:  # it could not be made
+            if environ is None:  # it could not be made
                 template = req.connection.endpoint.template_of(req.connection)
                 environ = req.head.fill_environ(template)
             if self.direct is None or not self.direct.write(resp, req, environ, seconds):

@@ -15,7 +15,8 @@ from cyserve._errors import ConfigurationProblem
 from cyserve._grammar import READY_ENVIRON
 from cyserve.http.body import NO_BODY
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper, own_name
+from cyserve.http.response import FileWrapper
+from cyserve.http.server_fields import own_name
 
 
 class ErrorsWrapper(io.RawIOBase):
@@ -117,6 +118,7 @@ class Endpoint:
         if template is None:
             sock = connection.transport.sock
             template = self.connection_template(connection.address, sock)
+            template["wsgi.early_hints"] = connection.hints
             connection.template = template
         return template
 
@@ -127,11 +129,13 @@ class Endpoint:
         if template is None and connection.requests == 1:  # it may be the only one
             environ = req.fill_environ(self.template)
             _name_peer(environ, connection.address, connection.transport.sock)
+            environ["wsgi.early_hints"] = connection.hints
         else:
             environ = req.fill_environ(self.template_of(connection))
         if req.body is not NO_BODY:
             environ["wsgi.input"] = req.body
-        environ["wsgi.early_hints"] = early_hints
+        if early_hints is not None:  # else the connection's, which the template has
+            environ["wsgi.early_hints"] = early_hints
         if req.forwarded_scheme is not None:
             environ["wsgi.url_scheme"] = req.forwarded_scheme
         script_name = req.script_name or self.script_name

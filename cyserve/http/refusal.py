@@ -67,6 +67,11 @@ def access_function(log: Any) -> Any:
     return log.access if wanted else None
 
 
+def is_own_access(access: Any) -> bool:
+    """Whether a logger's `access` is what we have written, or nothing: it keeps nothing."""
+    return access is None or getattr(access, "__module__", "").startswith("cyserve.")
+
+
 def report(connection: "Connection", exc: BaseException) -> bool:
     """Log that the request at hand is refused, or what has come of it; never raises.
 

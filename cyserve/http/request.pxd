@@ -3,12 +3,17 @@
 from cyserve._parser cimport RequestHead
 from cyserve.http.transport cimport PlainTransport
 
+cdef class EarlyHints:
+    cdef public object response
+
+
 cdef class Origin:
     cdef public object address, endpoint
     cdef public PlainTransport transport
     cdef public dict template
     cdef public Py_ssize_t requests
     cdef public int lane
+    cdef public EarlyHints hints
     cdef public bint expect_continue, keep
 
 
@@ -19,6 +24,8 @@ cdef class RequestCore:
     cdef public bint must_close
     cdef public Py_ssize_t req_number
 
+    cdef begin(self, object head, Origin connection)
+    cdef reset(self)
     cdef bint plain(self) except -1
     cdef bint persistent(self) except -1
     cdef bint has_body(self) except -1

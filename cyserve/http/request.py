@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from cyserve.http.connection import Connection
 
 
+class EarlyHints:
+    """`wsgi.early_hints` of a connection: speaks to the response that is under way, if any."""
+
+    def __init__(self) -> None:
+        self.response: Any = None
+
+    def __call__(self, headers: list[tuple[Any, Any]]) -> None:
+        """Send a 103 (RFC 8297); nothing if there is no response, or it is too late."""
+        if self.response is not None:
+            self.response.early_hints(headers)
+
+
 class Origin:
     """What a request has to do with of its `Connection`, which adds no state but its own."""
 
@@ -31,6 +43,10 @@ class RequestCore:
 
             read_request(self, head, connection, peer_addr, req_number)
             return
+        self.begin(head, connection)
+
+    def begin(self, head: Any, connection: Any) -> None:
+        """It is this request; what has been made of it is forgotten."""
         self.head: _accel.RequestHead = head
         self.connection: Connection = connection
         #: The head again if both kernel and engine are compiled: calls through it are C calls.
@@ -42,6 +58,12 @@ class RequestCore:
         self.body: Body = NO_BODY
         self.failure: Exception | None = None  # what ended it
         self.answer: Any = None  # the response that somebody has made by `wsgi.create`
+
+    def reset(self) -> None:
+        """Forget the request; nobody else knows this object."""
+        self.head = self.direct = self.connection = None  # type: ignore[assignment]
+        self.body = NO_BODY
+        self.answer = None
 
     def plain(self) -> bool:
         """Whether nothing about the request is unusual but, perhaps, its body."""

@@ -3,25 +3,13 @@
 cimport cython
 
 from cyserve._io cimport ResponseHead
+from cyserve._runtime cimport Pool
 from cyserve.http.request cimport RequestCore
+from cyserve.http.server_fields cimport ServerFields
 from cyserve.http.transport cimport PlainTransport
 
-cdef object _clock
 cdef Py_ssize_t _SMALL_BODY
-
-
-cdef class _ServerFields:
-    cdef double second
-    cdef dict fields
-    cdef bytes keep, close
-
-    @cython.locals(past=double)
-    cdef int look(self) except -1
-    cdef bytes usual(self, bint closes)
-    cpdef bytes get(self, str connection, bint chunked)
-
-
-cdef _ServerFields _server_fields
+cdef ServerFields _server_fields
 
 
 cdef class ResponseCore:
@@ -31,8 +19,13 @@ cdef class ResponseCore:
     cdef ResponseHead direct
     cdef public double send_timeout
     cdef public bint framed, chunked, bodyless, must_close, closes, headers_sent, finished, patched
-    cdef public object early, server
+    cdef public object early, server, starter
     cdef public Py_ssize_t sent
+
+    cdef begin(self, RequestCore req, object sock)
+
+    @cython.locals(direct=ResponseHead)
+    cdef bint reset(self, Pool pool) except -1
 
     @cython.locals(piece=bytes, size=Py_ssize_t, left="long long")
     cpdef queue(self, object data)

@@ -7,36 +7,23 @@ connection goes on. It writes to a transport and never waits except for a client
 
 import logging
 import os
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import cyserve
 from cyserve import _accel
 from cyserve.http.date import http_date
 from cyserve.http.request import AS_WRITTEN, Request
+from cyserve.http.server_fields import ServerFields, own_name
 from cyserve.http.transport import ForeignTransport
 
 _log = logging.getLogger("gunicorn.http.wsgi")
 
 _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
 _SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
-_clock = time.time
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
 
 
-def own_name(name: str) -> str:
-    """What the server calls itself now; name: SERVER (in answers) or SERVER_SOFTWARE.
-
-    Users overwrite these in the package before the server starts, or in `http.wsgi` at any time.
-    """
-    built = _NAMES[name]
-    late = getattr(sys.modules.get("cyserve.http.wsgi"), name, built)
-    return str(late if late != built else getattr(cyserve, name))
-
-
-_NAMES = {name: getattr(cyserve, name) for name in ("SERVER", "SERVER_SOFTWARE")}
+_server_fields = ServerFields()
 
 
 class FileWrapper:
@@ -68,66 +55,28 @@ class FileWrapper:
             raise IndexError from None
 
 
-class _ServerFields:
-    """The server's own fields, made once per second for each way a connection can go on."""
-
-    def __init__(self) -> None:
-        self.second = -1.0
-        self.fields: dict[tuple[str, bool], bytes] = {}
-        self.keep = self.close = b""
-
-    def usual(self, closes: bool) -> bytes:
-        """For an answer with a Content-Length: the connection is closed, or kept."""
-        self.look()
-        return self.close if closes else self.keep
-
-    def get(self, connection: str, chunked: bool) -> bytes:
-        self.look()
-        fields = self.fields.get((connection, chunked))
-        if fields is None:
-            fields = _own_fields(self.second, connection, chunked)
-            self.fields[connection, chunked] = fields
-        return fields
-
-    def look(self) -> None:
-        """Begin anew if another second has begun."""
-        past = _clock() - self.second
-        if past < 0.0 or past >= 1.0:
-            second = float(int(_clock()))
-            keep, close = _own_fields(second, "keep-alive"), _own_fields(second, "close")
-            self.fields = {}
-            self.keep = keep
-            self.close = close
-            self.second = second  # last: another thread may look in the meantime
-
-
-def _own_fields(second: float, connection: str, chunked: bool = False) -> bytes:
-    coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
-    return (
-        f"Server: {own_name('SERVER')}\r\nDate: {http_date(second)}\r\n"
-        f"Connection: {connection}\r\n{coding}"
-    ).encode("latin-1")
-
-
-_server_fields = _ServerFields()
-
-
 class ResponseCore:
     """What `Response` is made of."""
 
     def __init__(self, req: Request, sock: Any, cfg: Any, send_timeout: float = 60.0) -> None:
         if req is None:  # C code would not notice
             raise TypeError("there is no response without a request")
+        self.cfg = cfg
+        self.send_timeout = send_timeout
+        #: The head again if C calls can be made; before there is one, one to be used again.
+        self.direct: _accel.ResponseHead | None = None
+        self.starter: Any = None  # `start_response` of one that is to be used again
+        self.begin(req, sock)
+
+    def begin(self, req: Request, sock: Any) -> None:
+        """It is the answer to this request, and nothing has been said yet."""
         self.req = req
         self.sock = sock
-        self.cfg = cfg
-        transport: Any = self.req.connection.transport
+        transport: Any = req.connection.transport
         # None: the request was not read by a worker.
         self.transport = ForeignTransport(sock) if transport is None else transport
-        self.send_timeout = send_timeout
         self.status: str | None = None
         self.head: _accel.ResponseHead | None = None
-        self.direct: _accel.ResponseHead | None = None  # the head again if C calls can be made
         self.framed = False  # the three that follow have been settled
         self.response_length: int | None = None  # the announced Content-Length
         self.chunked = False
@@ -140,6 +89,19 @@ class ResponseCore:
         self.patched = False  # somebody has changed what `Response` does: ask its methods
         self.early: list[tuple[str, str]] | None = None  # fields from before start_response
         self.server: str | None = None  # in place of the Server field's value
+
+    def reset(self, pool: "_accel.Pool") -> bool:
+        """Forget the request; False if somebody still knows this object or how to speak to it."""
+        starter = self.starter
+        if starter is None or not (pool.alone(starter, 2) and pool.alone(self, 2)):
+            self.starter = None  # it would keep itself alive
+            return False
+        self.req = self.transport = None  # type: ignore[assignment]
+        self.sock = self.head = None
+        direct = self.direct
+        if direct is not None and not pool.alone(direct, 2):
+            self.direct = None
+        return True
 
     def __copy__(self) -> "ResponseCore":
         """For the access log of a response that may still change."""
@@ -220,9 +182,13 @@ class ResponseCore:
         if self.early is not None or self.patched:
             self.head = head = transport.make_head(status, self.early or [])
             self.process_headers(headers)
+            self.direct = head if transport.compiled else None
+        elif self.direct is not None and self.head is None:
+            self.direct.restart(status, headers)
+            self.head = self.direct
         else:
             self.head = head = transport.make_head(status, headers)
-        self.direct = head if transport.compiled else None
+            self.direct = head if transport.compiled else None
         self.status = status
         self.framed = False
         return self
@@ -400,10 +366,12 @@ class ResponseCore:
             answer = direct.serialize(b"HTTP/1.1 ", fields, body)
         self.headers_sent = self.finished = True
         self.sent = size
-        self.transport.write(answer)
         if size > _SMALL_BODY:
+            self.transport.write(answer)
             self.transport.write(data)
-        self.transport.flush()
+            self.transport.flush()
+        else:
+            self.transport.answer(answer)
         return True
 
     def write_iterable(self, items: Any) -> None:

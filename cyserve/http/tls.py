@@ -148,6 +148,10 @@ class TLSTransport(PlainTransport):
         finally:
             super().lend(True)
 
+    def answer(self, data: bytes) -> None:
+        self.output.write(data)
+        self.flush()
+
     def flush(self) -> int:
         return self._while_lent(self._flush) if self._lent else self._flush()
 

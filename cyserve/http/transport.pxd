@@ -28,6 +28,7 @@ cdef class PlainTransport:
 
     @cython.locals(pending=Py_ssize_t)
     cpdef send(self, double seconds)
+    cpdef answer(self, bytes data)
     cdef int write(self, bytes data) except -1
     cdef int write_chunk(self, bytes data) except -1
     cdef int rest(self) except -1

@@ -241,6 +241,20 @@ class PlainTransport:
         self.waiting = pending
         return pending
 
+    def answer(self, data: bytes) -> None:
+        """`write`, then `flush`."""
+        direct = self.direct_output
+        if direct is None or self.fd < 0 or not self.told or self.file is not None:
+            self.write(data)
+            self.flush()
+            return
+        try:
+            self.waiting = direct.send(self.fd, data)
+        except OSError:
+            self.broken = True
+            self.discard()
+            raise
+
     def write(self, data: bytes) -> None:
         """Queue bytes; they are sent by the next flush."""
         direct = self.direct_output
@@ -361,6 +375,10 @@ class ForeignTransport(PlainTransport):
 
     def lend(self, blocking: bool) -> None:
         """It stays as it is."""
+
+    def answer(self, data: bytes) -> None:
+        self.output.write(data)
+        self.flush()
 
     def flush(self) -> int:
         try:

@@ -19,13 +19,13 @@ from typing import Any
 from cyserve import process
 from cyserve.certificates import Certificates
 from cyserve.errors import user_traceback
-from cyserve.scoreboard import READY, STARTING, Scoreboard, Slot
+from cyserve.scoreboard import READY, STARTING, Scoreboard, Serving, Slot
 from cyserve.workers.workertmp import WorkerTmp
 
 _STDERR = 2
 
 
-class Worker:
+class Worker(Serving):
     """One worker process.
 
     age: running number, the oldest worker has the lowest.

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from cyserve.http.connection import RUN, Connection, Context
+from cyserve.http.connection import RUN, Connection
+from cyserve.http.context import Context
 from cyserve.http.cycle import Cycle, known
 from cyserve.http.environ import Endpoint
 from cyserve.http.request import Request

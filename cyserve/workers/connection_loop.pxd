@@ -2,18 +2,22 @@
 
 cimport cython
 
-from cyserve.http.connection cimport Connection, Context
+from cyserve._runtime cimport Clock, Row
+from cyserve.http.connection cimport Connection
+from cyserve.http.context cimport Context
 from cyserve.http.cycle cimport Cycle
 from cyserve.http.transport cimport PlainTransport
 
 cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
 cdef double _LOOK
+cdef Clock _clock
 
 
 cdef class ConnectionLoop:
     cdef public object worker, log, waiter, poller, others, certificates, make_transport
     cdef public object slot, take_client
-    cdef public object ready, arrivals
+    cdef public Row ready
+    cdef public object arrivals
     cdef public list passed
     cdef public Context context
     cdef public double graceful_timeout, now, due, earliest, stop_at, farewell
@@ -23,7 +27,7 @@ cdef class ConnectionLoop:
     cdef public int wake_fd
     cdef public bint accepting, lightest, open, held
 
-    @cython.locals(connection=Connection, step=int)
+    @cython.locals(ready=Row, connection=Connection, step=int)
     cpdef Connection next(self)
 
     @cython.locals(connection=Connection)

@@ -9,19 +9,20 @@ worker sees to that.
 
 import errno
 import os
-import select
 import socket
 from collections import deque
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 from cyserve import _accel
 from cyserve.certificates import Certificates
-from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection, Context
+from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection
+from cyserve.http.context import Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, Waiter, peer_of
 from cyserve.scoreboard import DRAINING
+from cyserve.sock import somebody_waits
 from cyserve.workers.transports import transport_maker
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
@@ -36,6 +37,8 @@ BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 FAREWELL = 0.25  # seconds to tell those who wait in vain, and to leave before the master kills
 ROOM = 32  # idle connections closed at once, at most, to make room
+
+_clock = _accel.runtime.CLOCK
 
 # Connection.place: where it is.
 WAITING = 0  # for its client
@@ -81,7 +84,7 @@ class ConnectionLoop:
             for listener in worker.sockets
         }
         self.connections: dict[int, Connection] = {}
-        self.ready: deque[Connection] = deque()
+        self.ready: _accel.Row = _accel.runtime.Row()
         self.arrivals: deque[int] = deque()  # listeners with new connections
         self.passed: list[int] = []  # listeners at whose line's end this worker belongs
         self.share = 0  # how many more are taken from the first of them in this turn
@@ -96,7 +99,7 @@ class ConnectionLoop:
         self.next_breath = 0.0
         self.open = True  # new connections are welcome
         self.wake_fd = worker.PIPE[0]  # readable when a thread that waits is wanted
-        self.now = monotonic()
+        self.now = _clock.monotonic()
         self.due = 0.0  # when `next` lets go although there may be more: for `tick`
         self.earliest = float("inf")  # no deadline is before this
         self.stop_at = float("inf")  # what has not come to its end by then is given up
@@ -111,8 +114,8 @@ class ConnectionLoop:
         """
         ready = self.ready
         while True:
-            while ready and self.now < self.next_look:
-                connection = ready.popleft()
+            while ready.count and self.now < self.next_look:
+                connection: Connection = ready.pop()
                 step = connection.step
                 if step != _RUN:
                     step = connection.proceed(self.now)
@@ -131,13 +134,13 @@ class ConnectionLoop:
                 self.next_breath = self.now + BREATH
                 sleep(0.0)
             found = self.poller.take()
-            if not (found or ready):
+            if not (found or ready.count):
                 return None
             self.arrived(found)
 
     def arrived(self, found: list[int]) -> None:
         """Note which descriptors are ready."""
-        self.now = monotonic()
+        self.now = _clock.monotonic()
         if self.held and not self.accepting:
             self.resume_accepting()
         self.next_look = self.now + _LOOK
@@ -151,13 +154,13 @@ class ConnectionLoop:
                     empty(fd)
             elif connection.place == _WAITING:
                 connection.place = _READY
-                self.ready.append(connection)
+                self.ready.push(connection)
             elif connection.place == _RUNNING and connection.interest:
                 self._unregister(connection)  # more than its turn can take: it would be seen again
 
     def answered(self, connection: Connection) -> None:
         """The request has been run."""
-        self.now = now = monotonic()
+        self.now = now = _clock.monotonic()
         if connection.transport.fd < 0:
             self._close(connection)  # the application has closed the socket
         else:
@@ -174,7 +177,7 @@ class ConnectionLoop:
                 self.earliest = connection.deadline
         elif step == _RUN:
             connection.place = _READY  # behind the others that are ready
-            self.ready.append(connection)
+            self.ready.push(connection)
         else:
             self._close(connection)
 
@@ -235,7 +238,7 @@ class ConnectionLoop:
 
     def tick(self) -> None:
         """Once a second: show life, look for the master, end what is overdue."""
-        self.now = now = monotonic()
+        self.now = now = _clock.monotonic()
         worker = self.worker
         worker.notify()
         if worker.alive and not worker.is_parent_alive():
@@ -331,7 +334,7 @@ class ConnectionLoop:
         """Accept a connection if there is one, and room for it."""
         full = len(self.connections) >= self.max_connections
         if full and self.worker.alive:
-            if not _somebody_waits(listener):
+            if not somebody_waits(listener):
                 return None  # nobody's connection is closed for nobody
             if not self._make_room():
                 self._pause_accepting()
@@ -392,7 +395,7 @@ class ConnectionLoop:
         worker's. Bounded by graceful_timeout, less a moment to leave in good order: at its end
         the master kills.
         """
-        self.now = monotonic()
+        self.now = _clock.monotonic()
         farewell, end = draining_ends(self.graceful_timeout)
         self.farewell, self.stop_at = self.now + farewell, self.now + end
         self.worker.slot.state = DRAINING
@@ -472,13 +475,6 @@ class ConnectionLoop:
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
-
-
-def _somebody_waits(listener: int) -> bool:
-    """Whether there is a connection to accept."""
-    poll = select.poll()
-    poll.register(listener, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def draining_ends(patience: float) -> tuple[float, float]:

@@ -25,14 +25,12 @@ class Crew:
     """
 
     def __init__(self, worker: Any, *, plain: bool) -> None:
-        lock = worker.lock
         self.worker = worker
+        self.lock: _accel.Mutex = worker.lock
         self.loop: ConnectionLoop = worker.loop
         self.turns: Turns = worker.turns
         self.poller: _accel.Poller = worker.poller
         self.cycle: Cycle | None = worker.cycle if plain else None
-        self.acquire = lock.acquire
-        self.release = lock.release
         self.handle = worker.handle
         self.stopping = False
 
@@ -44,13 +42,13 @@ class Crew:
         while not self.stopping:
             connection = loop.next()
             if connection is not None:
-                connection.lane = turns.lane[thread]
-                if len(turns.role) > 1:
+                several = len(turns.role) > 1  # else nobody stands guard, and nobody is in the way
+                if several:
                     poller.waiting = len(loop.ready) + len(loop.arrivals)
-                turns.enter(thread, loop.now)
+                connection.lane = turns.enter(thread, loop.now)
                 self.run(connection)
                 long = turns.leave(thread, loop.now)
-                if len(turns.role) > 1:  # else nobody stands guard, and nobody is in the way
+                if several:
                     poller.note(len(loop.ready) + len(loop.arrivals))
                     if long and loop.ready:
                         poller.called = True
@@ -59,15 +57,15 @@ class Crew:
             elif loop.due:
                 break
             if not loop.due or turns.must_pause(thread, loop.now):
-                self.release()
+                self.lock.release()
                 poller.pause(PAUSE)
-                self.acquire()
+                self.lock.acquire()
                 turns.paused(thread, monotonic(), poller.contended)
 
     def run(self, connection: Connection) -> None:
         """Run a request while other threads may have the lock."""
         cycle = self.cycle
-        self.release()
+        self.lock.release()
         try:
             if cycle is None:
                 self.handle(connection)
@@ -77,7 +75,7 @@ class Crew:
         except BaseException as exc:  # a subclass has failed: the thread must live on
             self.worker.failed(connection, exc)
         finally:
-            self.acquire()
+            self.lock.acquire()
         last = not connection.keep
         self.loop.answered(connection)
         if last and not self.worker.alive:  # its last one: the main thread shall know

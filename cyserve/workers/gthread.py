@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import Any
 
+from cyserve import _accel
 from cyserve.http.connection import READ, Connection
 from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
@@ -78,8 +79,8 @@ class ThreadWorker(Worker):
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
-        self.lock = threading.Lock()
-        self.wanted = threading.Condition(self.lock)  # parked threads wait for it
+        self.lock = _accel.runtime.Mutex()
+        self.wanted = threading.Condition(self.lock)  # type: ignore[arg-type]  # parked threads wait for it
         methods = (self.handle, self.handle_request)
         self.crew = Crew(self, plain=all(map(is_as_written, methods, _AS_WRITTEN)))
         self.loop.due = _FOREVER

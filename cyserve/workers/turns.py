@@ -41,6 +41,16 @@ _IDLE = float("inf")
 _LONG, _BLOCKED, _PROBE, _TURN = LONG, BLOCKED, PROBE, TURN
 
 
+class Hand:
+    """What `Turns` notes of one thread; lane: its place on the scoreboard."""
+
+    def __init__(self, lane: int) -> None:
+        self.lane = lane
+        self.began = _IDLE  # when it went into the application; not in it: inf
+        self.streak = 0  # short requests since it became active
+        self.since = 0.0  # when it became active, or last paused
+
+
 class Turns:
     """The roles of the threads of one worker.
 
@@ -49,10 +59,7 @@ class Turns:
 
     def __init__(self, threads: int) -> None:
         self.role = [GONE] * threads
-        self.began = [_IDLE] * threads  # when it went into the application; not in it: inf
-        self.streak = [0] * threads  # short requests since it became active
-        self.since = [0.0] * threads  # when it became active, or last paused
-        self.lane = list(range(threads))  # of the scoreboard
+        self.hands = [Hand(lane) for lane in range(threads)]
         self.active = 0
         self.contended = False
         self.slow = 0.0  # how many of the last requests were long: 0..1
@@ -60,11 +67,8 @@ class Turns:
 
     def join(self, lane: int) -> int:
         """Room for one more thread, with a lane of the scoreboard; returns its number."""
-        self.lane.append(lane)
+        self.hands.append(Hand(lane))
         self.role.append(GONE)
-        self.began.append(_IDLE)
-        self.streak.append(0)
-        self.since.append(0.0)
         return len(self.role) - 1
 
     def rest(self, thread: int, now: float) -> int:
@@ -87,61 +91,65 @@ class Turns:
         if self.role[thread] == ACTIVE:
             self.active -= 1
         self.role[thread] = GONE
-        self.began[thread] = _IDLE
+        self.hands[thread].began = _IDLE
 
     def running(self) -> int:
         """How many threads are in the application."""
-        return sum(began != _IDLE for began in self.began)
+        return sum(hand.began != _IDLE for hand in self.hands)
 
     def counted_on(self, now: float) -> bool:
         """Whether an active thread is likely to be back soon and take what comes."""
         return any(
-            role == ACTIVE and now - began < self.patience
-            for role, began in zip(self.role, self.began, strict=True)
+            role == ACTIVE and now - hand.began < self.patience
+            for role, hand in zip(self.role, self.hands, strict=True)
         )
 
     def wake(self, thread: int, now: float) -> bool:
         """`thread` takes part from now on; True if a parked one is wanted as the next guard."""
         self.role[thread] = ACTIVE
         self.active += 1
-        self.streak[thread] = 0
-        self.since[thread] = now
+        hand = self.hands[thread]
+        hand.streak = 0
+        hand.since = now
         return GUARD not in self.role and PARK in self.role
 
-    def enter(self, thread: int, now: float) -> None:
-        """`thread` begins to run a request."""
-        self.began[thread] = now
+    def enter(self, thread: int, now: float) -> int:
+        """`thread` begins to run a request; returns its lane."""
+        hand = self.hands[thread]
+        hand.began = now
+        return hand.lane
 
     def leave(self, thread: int, now: float) -> bool:
         """Its request has ended; True if it took long: help is wanted if others are waiting."""
-        began = self.began[thread]
-        long = now - began >= _LONG
-        self.began[thread] = _IDLE
+        hand = self.hands[thread]
+        long = now - hand.began >= _LONG
+        hand.began = _IDLE
         self.slow += (long - self.slow) / 8
-        if long:
-            self.streak[thread] = 0
-            self.since[thread] = now
-        else:
-            self.streak[thread] += 1
         self.patience = 0.0 if self.slow > 0.5 and not self.contended else _BLOCKED
-        return long and not self.contended and GUARD in self.role
+        if not long:
+            hand.streak += 1
+            return False
+        hand.streak = 0
+        hand.since = now
+        return not self.contended and GUARD in self.role
 
     def superfluous(self, thread: int, now: float) -> bool:
         """Whether `thread` had better go to sleep although something is ready."""
         return (
             self.active > 1
-            and self.streak[thread] >= STREAK
+            and self.hands[thread].streak >= STREAK
             and any(
-                role == ACTIVE and other != thread and now - self.began[other] < _BLOCKED
+                role == ACTIVE and other != thread and now - self.hands[other].began < _BLOCKED
                 for other, role in enumerate(self.role)
             )
         )
 
     def must_pause(self, thread: int, now: float) -> bool:
         """Whether `thread`, which has short requests, shall let the others have the GIL."""
-        return self.active > 1 and now - self.since[thread] >= (_TURN if self.contended else _PROBE)
+        hand = self.hands[thread]
+        return self.active > 1 and now - hand.since >= (_TURN if self.contended else _PROBE)
 
     def paused(self, thread: int, now: float, contended: bool) -> None:
         """It has done so; contended: and waited long for the GIL."""
-        self.since[thread] = now
+        self.hands[thread].since = now
         self.contended = contended

@@ -14,7 +14,7 @@ from cyserve import _io, _pyio
 Outcome = tuple[Any, ...]
 
 BOTH: list[ModuleType] = [_io, _pyio]
-CLASSES = ["InputBuffer", "Lane", "OutputBuffer", "ResponseHead"]
+CLASSES = ["InputBuffer", "OutputBuffer", "ResponseHead"]
 
 
 def outcome(call: Any, *args: Any) -> Outcome:

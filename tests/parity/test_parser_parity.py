@@ -65,7 +65,7 @@ class TestSurface:
         }  # fmt: skip
         for given_options in ({}, options):
             compiled, pure = (kernel[0].HeadRules(**given_options) for kernel in (COMPILED, PURE))
-            for name in (each for each in dir(pure) if each[0] != "_"):
+            for name in (each for each in dir(pure) if each[0] != "_" and each != "parse"):
                 assert getattr(compiled, name) == getattr(pure, name), name
         with pytest.raises(TypeError):
             _parser.HeadRules(4094)

@@ -4,7 +4,8 @@ import socket
 from types import SimpleNamespace
 from typing import Any
 
-from cyserve.http.connection import Connection, Context
+from cyserve.http.connection import Connection
+from cyserve.http.context import Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import PlainTransport
 

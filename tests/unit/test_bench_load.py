@@ -4,6 +4,7 @@ A benchmark that is wrong misleads more than none, so: CPU of a tree never count
 reaped children, errors are refused, ratios come from within rounds.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # behind everything: the installed cyserve stays the one under test
 try:
-    from benchmarks.load import cases, instructions, measure, options, procs, report, wrk
+    from benchmarks.load import cases, instructions, lineup, measure, options, procs, report, wrk
     from benchmarks.load.running import BenchError
     from benchmarks.load.servers import SERVERS, Server
 finally:
@@ -30,6 +31,7 @@ def stat(pid, parent, session=1, cpu=(0, 0, 0, 0), started=5, state="S"):
 
 def one_round(cpu_us, **more):
     figures = {"rate": 10.0, "p50_us": 1000, "p99_us": 2000, "p999_us": 3000, "others": 0.1}
+    figures["pss"] = 8_000_000
     return {"cpu_us": cpu_us, **figures, **more}
 
 
@@ -57,6 +59,24 @@ class TestProcesses:
             stat(20, 1, session=20),
         ]
         assert [s.pid for s in procs.select_tree(stats, 10)] == [10, 11, 12, 13]
+
+    def test_exact_use_while_no_thread_ends(self):
+        def usage(ticks, **threads):
+            return procs.Usage(ticks, {(1, int(name[1:])): used for name, used in threads.items()})
+
+        before = usage(1.0, t1=1_000_000_000, t2=50)
+        assert usage(2.01, t1=2_000_000_000, t2=50, t3=7).since(before) == 1.000000007
+        # A thread that has ended took its share with it: the ticks have it.
+        assert usage(2.01, t1=2_000_000_000).since(before) == pytest.approx(1.01)
+        # So has one that was born and ended in between.
+        assert usage(2.5, t1=2_000_000_000, t2=50).since(before) == 1.5
+
+    def test_our_own_use(self):
+        before = procs.usage(os.getpid())
+        deadline = time.process_time() + 0.3
+        while time.process_time() < deadline:
+            pass
+        assert 0.25 < procs.usage(os.getpid()).since(before) < 60
 
     def test_tree_of_a_root_that_is_gone(self):
         assert procs.select_tree([stat(1, 0)], 10) == []
@@ -168,6 +188,21 @@ class TestCases:
         assert r'wrk.headers["A"] = "say \"\\\""' in script
         assert 'wrk.body = string.rep("x", 7)' in script
 
+    def test_a_chunked_body(self):
+        case = cases.Case("x", "x", method="POST", body=cases.CHUNK + 3, chunked=True)
+        head, _, body = case.request("h").partition(b"\r\n\r\n")
+        assert head.endswith(b"\r\nTransfer-Encoding: chunked")
+        assert body == b"4000\r\n" + b"x" * cases.CHUNK + b"\r\n3\r\nxxx\r\n0\r\n\r\n"
+        script = case.wrk_script()
+        assert 'wrk.headers["Transfer-Encoding"] = "chunked"' in script
+        assert "wrk.body" not in script
+        assert 'string.rep("3\\r\\n" .. string.rep("x", 3) .. "\\r\\n", 1)' in script
+
+    def test_pipelined_requests_leave_in_one_piece(self):
+        script = cases.CASES["pipeline"].wrk_script()
+        assert "init = function() raw = string.rep(wrk.format(), 16) end" in script
+        assert "request = function() return raw end" in script
+
     def test_a_pause_is_the_scripts(self):
         assert "delay = function() return 20 end" in cases.Case("x", "x", pause=20).wrk_script()
         assert "delay" not in cases.Case("x", "x").wrk_script()
@@ -192,12 +227,46 @@ class TestServers:
         assert not limit.can_run(cases.CASES["out-100k"])
         assert not bjoern.can_run(cases.CASES["hello-log"])
         assert SERVERS["gunicorn-sync"].can_run(cases.CASES["hello-log"])
+        assert not limit.can_run(cases.CASES["pipeline"])
+        assert not bjoern.can_run(cases.CASES["two-workers"])
+        assert not bjoern.can_run(cases.CASES["hello-tls"])
+        assert SERVERS["freastal"].can_run(cases.CASES["hello-tls"])
 
     def test_every_word_in_braces_is_known(self):
-        values = dict.fromkeys(("python", "port", "workers", "log", "tmp"), "1")
+        values = dict.fromkeys(("python", "bin", "port", "workers", "log", "tmp"), "1")
         for server in SERVERS.values():
-            words = server.command_line(cases.CASES["hello"], values)
-            assert not [word for word in words if "{" in word]
+            for case in filter(server.can_run, cases.CASES.values()):
+                words = server.command_line(case, values)
+                assert not [word for word in words if "{" in word]
+
+    def test_what_a_case_adds(self):
+        server = Server(
+            "s", "v", ("run", "{module}:{app}{tls}"), quiet=("-q",), access_log=("-l",),
+            tls_options=("--tls",), tls_inside=" at {tmp}",
+        )  # fmt: skip
+        hello, flask = cases.CASES["hello"], cases.CASES["flask"]
+        assert server.command_line(hello, {"tmp": "/t"}) == ["run", "load_apps:hello", "-q"]
+        assert server.command_line(flask, {"tmp": "/t"}) == ["run", "load_flask:app", "-q"]
+        words = server.command_line(cases.CASES["hello-tls"], {"tmp": "/t"})
+        assert words == ["run", "load_apps:hello at /t", "--tls", "-q"]
+        words = server.command_line(cases.CASES["hello-log"], {"tmp": "/t"})
+        assert words == ["run", "load_apps:hello", "-l"]
+
+    def test_every_case_of_the_lineups_is_known(self):
+        for usual in (lineup.LINEUP, lineup.QUICK):
+            assert set(usual) <= set(cases.CASES)
+            assert set(lineup.names(usual)) <= set(SERVERS)
+            for case, servers in usual.items():
+                able = [name for name in servers if SERVERS[name].can_run(cases.CASES[case])]
+                assert able[0].startswith("cyserve")
+                assert len(able) == len(set(able)) > 1
+
+    def test_a_server_that_cannot_be_had_is_left_out(self, tmp_path):
+        args = argparse.Namespace(cyserve=tmp_path, tree=[], venv=[("rivals", tmp_path)])
+        found, missing = options.available(["limit", "bjoern", "cyserve-sync"], args)
+        assert list(found) == ["limit"]
+        assert "no bin/python" in missing["bjoern"]
+        assert "neither" in missing["cyserve-sync"]
 
     @pytest.mark.parametrize("text", ["", "nobody", "bjoern,nobody@x"])
     def test_unknown_names_are_refused(self, text):
@@ -229,6 +298,7 @@ class TestReport:
     RESULT = {
         "case": "hello",
         "title": "hello, keep-alive",
+        "base": "a",
         "rounds": {
             # The machine was slow in the second round: both suffer, the ratio does not.
             "a": [one_round(10.0), one_round(40.0), one_round(12.0)],
@@ -256,14 +326,31 @@ class TestReport:
         ]
 
     def test_markdown(self):
-        text = report.markdown({"machine": "m"}, [self.RESULT], "a")
+        text = report.markdown({"machine": "m"}, [self.RESULT])
         lines = [" ".join(line.split()) for line in text.splitlines()]
         assert lines[0] == "- machine: m"
-        assert "| b | 5.50 |" in lines  # overview
-        assert "| c | |" in lines
-        assert "| b | 5.50 | 5.00-20.0 | 0.50 | 10 | 1.00 | 2.00 |" in lines
+        assert "| b | 5.50 | 5.00-20.0 | 0.50 | 10 | 1.00 | 2.00 | 3.00 | 8.0 |" in lines
         assert "c: no figure, wrk saw errors: {'read': 1} in 5 requests more" in lines
         assert "Other processes took 10% of the server's core meanwhile." in lines
+
+    def test_overview(self):
+        rounds = {
+            "cyserve-sync": [one_round(5.0)],
+            "limit": [one_round(1.0)],
+            "bjoern": [one_round(4.0)],
+            "gunicorn-sync": [one_round(50.0)],
+            "gunicorn-gthread": [one_round(40.0)],
+        }
+        result = {**self.RESULT, "base": "cyserve-sync", "rounds": rounds}
+        lines = [" ".join(line.split()) for line in report.overview([result])]
+        assert lines[0] == "| case | cyserve | limit | bjoern | gunicorn |"
+        assert lines[2] == "| hello, keep-alive | 5.00 | 1.00 | **4.00** | 50.0 |"
+
+    def test_latencies_that_are_not_comparable_are_marked(self):
+        result = {**self.RESULT, "rounds": {"uwsgi": [one_round(1.0)]}, "base": "uwsgi"}
+        text = "\n".join(report.case_table(result))
+        assert r"2.00 \*" in text
+        assert report.ONE_AT_A_TIME in text
 
     def test_into_page(self):
         def page(one, two):

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # behind everything: the installed cyserve stays the one under test
 try:
     from benchmarks.load import __main__ as load
-    from benchmarks.load import cases, client, figures, hey, measure
+    from benchmarks.load import cases, client, figures, hey, lineup, measure, page, report
     from benchmarks.load.running import BenchError
     from benchmarks.load.scenarios import sharing, stage
-    from benchmarks.load.scenarios.registry import SCENARIOS
+    from benchmarks.load.scenarios.registry import BOOT, SCENARIOS
 finally:
     sys.path.remove(str(ROOT))
 
@@ -166,9 +166,9 @@ class TestScenarios:
     def test_servers_are_those_wanted(self, tmp_path):
         plan = measure.Plan(1, 1, 1, 0, 0)
         chosen = stage.Stage(argparse.Namespace(servers="bjoern,limit@x,openssl"), plan, tmp_path)
-        assert chosen._wanted(["limit", "bjoern"]) == ["bjoern", "limit@x"]
+        assert chosen.wanted(["limit", "bjoern"]) == ["bjoern", "limit@x"]
         free = stage.Stage(argparse.Namespace(servers=None), plan, tmp_path)
-        assert free._wanted(["limit", "bjoern"]) == ["limit", "bjoern"]
+        assert free.wanted(["limit", "bjoern"]) == ["limit", "bjoern"]
 
     def test_turns_are_interleaved_and_leave_out_the_refused(self, tmp_path):
         sheet = figures.Sheet("s", "", "")
@@ -203,16 +203,17 @@ class TestCommandLine:
         return load.chosen(load.parser().parse_args(words))
 
     def test_what_is_measured(self):
-        assert self.chosen() == (["cyserve-sync", "gunicorn-sync"], ["hello-close"], [])
-        assert self.chosen("--scenarios", "tls,idle")[1:] == ([], ["tls", "idle"])
-        assert self.chosen("--cases", "all", "--scenarios", "all")[1:] == (
-            list(cases.CASES),
-            list(SCENARIOS),
-        )
-        servers, some, scenarios = self.chosen("--all")
-        assert {"cyserve-sync", "limit"} <= set(servers)
-        assert "hello-close" in some
-        assert scenarios == list(SCENARIOS)
+        assert self.chosen() == ({c: list(s) for c, s in lineup.LINEUP.items()}, list(BOOT))
+        quick, none = self.chosen("--quick")
+        assert (list(quick), none) == (list(lineup.QUICK), [])
+        assert self.chosen("--scenarios", "tls,idle") == ({}, ["tls", "idle"])
+        everything = self.chosen("--cases", "all", "--scenarios", "all")
+        assert (list(everything[0]), everything[1]) == (list(cases.CASES), list(SCENARIOS))
+        assert self.chosen("--all") == (self.chosen()[0], list(SCENARIOS))
+        some, none = self.chosen("--cases", "hello,post-1m", "--servers", "limit,bjoern")
+        assert none == []
+        assert some == {"hello": ["limit", "bjoern"], "post-1m": ["limit", "bjoern"]}
+        assert self.chosen("--cases", "hello-close-log")[0] == {"hello-close-log": list(load.BOTH)}
 
     def test_an_earlier_run_is_completed(self):
         def part(machine, **results):
@@ -224,17 +225,34 @@ class TestCommandLine:
         assert both["about"] == {"old": "m", "new": "m"}
         assert both["base"] == "new"
 
-    def test_parts_of_the_page(self):
+    def test_parts_of_the_page(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(page, "INSTRUCTIONS", tmp_path / "none.json")
         sheet = figures.Sheet("s", "a scenario", "how")
         sheet.aim("a", "CPU", figures.Aim(at_most=1))
         scenarios = {"about": {}, "commands": {}, "results": [sheet.result()]}
-        parts = load.render({"scenarios": scenarios})
+        parts = page.parts({"scenarios": scenarios})
         assert list(parts) == ["aims", "scenarios"]
         assert "not measured" in parts["aims"]
         assert "### a scenario (`s`)" in parts["scenarios"]
         known = {
             "about": {"machine": "m"},
-            "base": "a",
-            "results": [{"case": "c", "title": "t", "rounds": {}, "refused": {}}],
+            "left_out": {"b": "pip could not\nmore"},
+            "results": [{"case": "c", "title": "t", "base": "a", "rounds": {}, "refused": {}}],
         }
-        assert list(load.render({"cases": known})) == ["cases"]
+        parts = page.parts({"cases": known})
+        assert list(parts) == ["must", "behind", "figure", "short", "cases"]
+        assert "b: not measured, pip could not more" in parts["cases"]
+
+    def test_the_pages_have_a_place_for_every_part(self):
+        texts = [file.read_text() for file in page.PAGES]
+        for part in ("aims", "must", "behind", "figure", "short", "cases", "boot", "scenarios"):
+            mark = report.BEGIN.format(part=part)
+            assert sum(text.count(mark) for text in texts) == 1
+        assert page.instructions.__name__ in texts[0]
+
+    def test_saved_results_come_back(self, tmp_path):
+        saved = {"cases": {"results": [{"rounds": {"a": [{"x": 1.5}, {"x": 2}]}, "refused": {}}]}}
+        file = tmp_path / "new" / "results.json"
+        page.save(saved, file)
+        assert json.loads(file.read_text()) == saved
+        assert '{ "x": 1.5 }' in file.read_text()

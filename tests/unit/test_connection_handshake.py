@@ -9,7 +9,8 @@ import pytest
 from http_helpers import Log, NoWaiting, settings
 from tls_helpers import authority, client_context
 
-from cyserve.http.connection import CLOSE, NEVER, READ, RUN, WRITE, Connection, Context
+from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection
+from cyserve.http.context import NEVER, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.tls import TLSTransport
 

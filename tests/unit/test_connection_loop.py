@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 from http_helpers import Log, settings
 
+from cyserve import _accel
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
-from cyserve.scoreboard import Scoreboard
+from cyserve.scoreboard import Scoreboard, Serving
 from cyserve.workers.base import Worker
 from cyserve.workers.connection_loop import ConnectionLoop
 from cyserve.workers.gthread import ThreadWorker
@@ -35,7 +36,7 @@ class Listener:
         return self.queued
 
 
-class Worker:
+class Worker(Serving):
     """As much of a workers.base.Worker as the loop and the cycle use; one thread serves."""
 
     loop = None
@@ -354,12 +355,11 @@ def test_a_client_that_resets_is_forgotten(serve):
 @pytest.fixture
 def jump(monkeypatch):
     """jump(seconds): so much time passes for the loop, at once."""
-    ahead = [0.0]
-    monotonic = time.monotonic
-    monkeypatch.setattr("cyserve.workers.connection_loop.monotonic", lambda: monotonic() + ahead[0])
+    clock = _accel.runtime.CLOCK
+    monkeypatch.setattr(clock, "ahead", 0.0)
 
     def jump(seconds):
-        ahead[0] += seconds
+        clock.ahead += seconds
 
     return jump
 

@@ -395,6 +395,9 @@ class Loop:
     def wake_at(self):
         return math.inf
 
+    def line_up(self):
+        """There is no listener."""
+
     def arrived(self, found):
         self.now = self.worker.sim.now
         for fd in found:

@@ -13,6 +13,7 @@ from http_helpers import Log, Peer
 
 from cyserve.http.connection import READ, RUN
 from cyserve.http.cycle import Cycle
+from cyserve.scoreboard import Scoreboard, Serving
 from cyserve.workers import base
 from cyserve.workers.request_watch import RequestWatch
 
@@ -54,7 +55,7 @@ class Unable:
         self.asked.append(("withdraw", runner))
 
 
-class Worker:
+class Worker(Serving):
     """As much of a workers.base.Worker as the cycle and the watch use."""
 
     handle_error = base.Worker.handle_error
@@ -83,7 +84,7 @@ class Worker:
         self.pid = 4711
         self.alive, self.leaving = True, False
         self.nr, self.max_requests = 0, 1 << 60
-        self.slot = SimpleNamespace(begin=lambda line, lane: None, end=lambda lane: None)
+        self.slot = Scoreboard(1).claim()
         self.unwatched = []
         self.unwatch = self.unwatched.append
         self.lost = []

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.load.figures import Sheet
-from benchmarks.load.scenarios import boot, computing, holding, sharing, threads, tls
+from benchmarks.load.scenarios import boot, computing, holding, preload, sharing, threads, tls
 from benchmarks.load.scenarios.stage import Stage
 
 SCENARIOS: dict[str, Callable[[Stage], Sheet]] = {
@@ -21,4 +21,8 @@ SCENARIOS: dict[str, Callable[[Stage], Sheet]] = {
     "resets": holding.resets,
     "tls": tls.tls,
     "boot": boot.boot,
+    "preload": preload.preload,
 }
+
+#: Those that belong to the usual run and have a part of the page to themselves.
+BOOT = ("boot", "preload")

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.load import measure, options, procs
-from benchmarks.load.cases import Case
+from benchmarks.load.cases import PLAIN, Case
 from benchmarks.load.figures import Sheet
 from benchmarks.load.running import BenchError, Running, start
 
@@ -47,6 +47,7 @@ class Stage:
         names: Sequence[str],
         *more: str,
         app: str = "scene",
+        module: str = PLAIN,
         workers: int = 1,
         ready: str = "/",
         tls: bool = False,
@@ -54,19 +55,19 @@ class Stage:
         """Starts those of `names` that are wanted, each with the options `more`; ends them after.
 
         Args:
-            app: the application's name in `apps.py`.
+            app: the application's name in its module.
             ready: the path that tells that a server is up.
             tls: `more` makes them speak TLS.
         """
         up: Servers = {}
         started = []
         try:
-            for name in self._wanted(names):
+            for name in self.wanted(names):
                 with sheet.guard(name):
                     (entry,) = options.entries([name], self.args)
                     server = entry.server.with_options(*more) if more else entry.server
                     server = replace(server, tls=server.tls or tls)
-                    case, where = Case(sheet.name, "", app=app), entry.home
+                    case, where = Case(sheet.name, "", app=app, module=module), entry.home
                     started.append(
                         start(
                             server,
@@ -96,7 +97,7 @@ class Stage:
         Gives the seconds from exec to the first answer of each; it ends before the next begins.
         """
         seconds: dict[str, float] = {}
-        for name in self._wanted(names):
+        for name in self.wanted(names):
             if name in sheet.refused:
                 continue
             with sheet.guard(name):
@@ -115,7 +116,8 @@ class Stage:
                     running.stop()
         return seconds
 
-    def _wanted(self, names: Sequence[str]) -> list[str]:
+    def wanted(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that the command line asks for, all if it names none."""
         if self.args.servers is None:
             return list(names)
         given = [name.strip() for name in self.args.servers.split(",")]

@@ -7,14 +7,12 @@ with a file, and by handshakes in memory, of which only the server's half is cou
 speed` would tell of single operations only, `openssl s_time` of a client that waits for each one.
 """
 
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from benchmarks.load import hey, procs
 from benchmarks.load.figures import Sheet
-from benchmarks.load.running import BenchError
+from benchmarks.load.running import BenchError, make_certificate
 from benchmarks.load.scenarios.stage import Stage
 
 PATH = "/hello.txt"
@@ -110,15 +108,3 @@ def _in_memory(stage: Stage) -> float:
     if done.returncode:
         raise BenchError(f"handshakes in memory: {done.stderr.strip()}")
     return float(done.stdout)
-
-
-def make_certificate(tmp: Path) -> None:
-    """Writes cert.pem and key.pem, good for 127.0.0.1."""
-    if not shutil.which("openssl"):
-        raise BenchError("openssl is not installed (Debian: apt-get install openssl)")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "30", "-subj", "/CN=127.0.0.1"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
-    done = subprocess.run(command, cwd=tmp, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(f"openssl req: {done.stderr.strip()}")

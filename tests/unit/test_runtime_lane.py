@@ -2,10 +2,21 @@
 
 import struct
 import time
+from importlib import import_module
 
 import pytest
 
+from cyserve import _accel
+
+COMPILED = _accel.implementation() == "compiled"
 LANE = struct.Struct("=96sQQ")
+
+
+@pytest.fixture(params=["pure", "compiled"] if COMPILED else ["pure"])
+def runtime(request):
+    return import_module(
+        "cyserve._runtime" if request.param == "compiled" else "cyserve._pyruntime"
+    )
 
 
 @pytest.fixture
@@ -20,13 +31,13 @@ def stored(memory, at=64):
     return line.rstrip(b"\0"), requests, start
 
 
-def new_lane(io, memory, at=64):
+def new_lane(runtime, memory, at=64):
     memory[at : at + LANE.size] = bytes(LANE.size)
-    return io.Lane(memory, at)
+    return runtime.Lane(memory, at)
 
 
-def test_a_request_and_its_end(io, memory):
-    lane = new_lane(io, memory)
+def test_a_request_and_its_end(runtime, memory):
+    lane = new_lane(runtime, memory)
     before = time.monotonic_ns()
     lane.begin(b"GET / HTTP/1.1")
     line, requests, start = stored(memory)
@@ -37,26 +48,26 @@ def test_a_request_and_its_end(io, memory):
 
 
 @pytest.mark.parametrize("size", [0, 1, 95, 96, 97, 5000])
-def test_a_line_is_cut_and_replaces_the_one_before(io, memory, size):
-    lane = new_lane(io, memory)
+def test_a_line_is_cut_and_replaces_the_one_before(runtime, memory, size):
+    lane = new_lane(runtime, memory)
     lane.begin(b"y" * 96)
     lane.begin(b"x" * size)
     assert stored(memory)[:2] == (b"x" * min(size, 96), 2)
 
 
-def test_another_lane_over_the_same_memory_counts_on(io, memory):
-    new_lane(io, memory).begin(b"a")
-    io.Lane(memory, 64).begin(b"b")
+def test_another_lane_over_the_same_memory_counts_on(runtime, memory):
+    new_lane(runtime, memory).begin(b"a")
+    runtime.Lane(memory, 64).begin(b"b")
     assert stored(memory)[:2] == (b"b", 2)
 
 
 @pytest.mark.parametrize("at", [-8, 4, 256 - LANE.size + 8, 256, 1 << 40])
-def test_a_lane_must_fit(io, memory, at):
+def test_a_lane_must_fit(runtime, memory, at):
     with pytest.raises(ValueError, match="does not fit"):
-        io.Lane(memory, at)
+        runtime.Lane(memory, at)
 
 
-def test_lines_are_bytes(io, memory):
-    lane = new_lane(io, memory)
+def test_lines_are_bytes(runtime, memory):
+    lane = new_lane(runtime, memory)
     with pytest.raises((TypeError, struct.error)):
         lane.begin("GET /")
