@@ -79,4 +79,4 @@ cdef class OutputBuffer:
     cpdef void write_chunk(self, data) except *
     cpdef void end_chunks(self) except *
     cpdef Py_ssize_t flush(self, int fd) except -1
-    cpdef Py_ssize_t send(self, int fd, bytes data) except -1
+    cpdef Py_ssize_t send_now(self, int fd, bytes data) except -1

@@ -601,7 +601,7 @@ cdef class OutputBuffer:
                 break
         return self.size
 
-    cpdef Py_ssize_t send(self, int fd, bytes data) except -1:
+    cpdef Py_ssize_t send_now(self, int fd, bytes data) except -1:
         """As write(data), then flush(fd)."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef ssize_t sent = 0

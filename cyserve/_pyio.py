@@ -359,7 +359,7 @@ class OutputBuffer:
                 break
         return self._size
 
-    def send(self, fd: int, data: bytes) -> int:
+    def send_now(self, fd: int, data: bytes) -> int:
         """As write(data), then flush(fd)."""
         self.write(data)
         return self.flush(fd)

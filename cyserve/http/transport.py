@@ -249,7 +249,7 @@ class PlainTransport:
             self.flush()
             return
         try:
-            self.waiting = direct.send(self.fd, data)
+            self.waiting = direct.send_now(self.fd, data)
         except OSError:
             self.broken = True
             self.discard()

@@ -250,3 +250,35 @@ def test_against_a_model(io: ModuleType, pair: Pair, script: list[tuple[Any, ...
             assert result == model[: max(0, rest[0])]
         assert len(buffer) == len(model)
     assert drained(buffer, *pair) == model
+
+
+class TestSendNow:
+    def test_as_write_and_flush(self, io: ModuleType, pair: Pair) -> None:
+        ours, theirs = pair
+        output = io.OutputBuffer()
+        assert output.send_now(ours.fileno(), b"") == 0
+        assert output.send_now(ours.fileno(), b"one") == 0
+        output.write(b"two")
+        assert output.send_now(ours.fileno(), b"three") == 0
+        assert theirs.recv(100) == b"onetwothree"
+
+    def test_what_the_socket_does_not_take_waits(self, io: ModuleType, pair: Pair) -> None:
+        ours, theirs = pair
+        output = io.OutputBuffer()
+        data = bytes(range(256)) * 40000
+        left = output.send_now(ours.fileno(), data)
+        assert 0 < left < len(data)
+        assert len(output) == left
+        got = b""
+        while len(got) < len(data):
+            got += theirs.recv(1 << 20)
+            output.flush(ours.fileno())
+        assert got == data
+
+    def test_nobody_is_there(self, io: ModuleType, pair: Pair) -> None:
+        ours, theirs = pair
+        theirs.close()
+        output = io.OutputBuffer()
+        with pytest.raises(BrokenPipeError):
+            output.send_now(ours.fileno(), b"x")
+        assert output.peek(10) == b"x"

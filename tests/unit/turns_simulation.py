@@ -429,7 +429,7 @@ class Worker(gthread.ThreadWorker):
         self.loop = Loop(self)
         self.lock = Lock(self.sim)
         self.wanted = Condition(self.lock)
-        self.cycle = None
+        self.cycle = SimpleNamespace(direct=None)  # no access log
         self.crew = CREW.Crew(self, plain=False)
         self.clients = []
         self.running = {}
