@@ -188,8 +188,9 @@ cdef class Row:
 
     def remove(self, thing) -> None:
         """Take it out wherever it stands, if it is there."""
-        cdef Py_ssize_t _left
-        for _left in range(self.count):
+        cdef Py_ssize_t left = self.count
+        while left:
+            left -= 1
             other = self.pop()
             if other is not thing:
                 self.push(other)
