@@ -118,7 +118,7 @@ class Endpoint:
         if template is None:
             sock = connection.transport.sock
             template = self.connection_template(connection.address, sock)
-            template["wsgi.early_hints"] = connection.hints
+            template["wsgi.early_hints"] = connection.hints.send
             connection.template = template
         return template
 
@@ -129,7 +129,7 @@ class Endpoint:
         if template is None and connection.requests == 1:  # it may be the only one
             environ = req.fill_environ(self.template)
             _name_peer(environ, connection.address, connection.transport.sock)
-            environ["wsgi.early_hints"] = connection.hints
+            environ["wsgi.early_hints"] = connection.hints.send
         else:
             environ = req.fill_environ(self.template_of(connection))
         if req.body is not NO_BODY:

@@ -20,7 +20,7 @@ class EarlyHints:
     def __init__(self) -> None:
         self.response: Any = None
 
-    def __call__(self, headers: list[tuple[Any, Any]]) -> None:
+    def send(self, headers: list[tuple[Any, Any]]) -> None:
         """Send a 103 (RFC 8297); nothing if there is no response, or it is too late."""
         if self.response is not None:
             self.response.early_hints(headers)
