@@ -128,7 +128,9 @@ class StructLogger:
 
     def _write(self, level, event, *args, **kwargs):
         event = event % args if args else event
-        print(json.dumps({"level": level, "event": event}), flush=True)
+        # In one write, newline and all: two processes share the pipe, and print makes two.
+        sys.stdout.write(json.dumps({"level": level, "event": event}) + "\\n")
+        sys.stdout.flush()
 
     def critical(self, *args, **kwargs): self._write("critical", *args)
     def error(self, *args, **kwargs): self._write("error", *args)

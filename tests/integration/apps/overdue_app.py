@@ -4,6 +4,7 @@
 """
 
 import os
+import math
 import re
 import time
 
@@ -33,14 +34,14 @@ def swallow(seconds):
 def backtrack(seconds):
     """Hold the GIL in C code, where nobody can interrupt, for about that long; then give it up."""
     pattern = re.compile("(a+)+$")
-    size = 18
-    while True:
+    tries = []
+    for _ in range(3):
         begun = time.monotonic()
-        pattern.match("a" * size + "b")
-        if time.monotonic() - begun > seconds / 2:
-            naps(1)
-            return
-        size += 1
+        pattern.match("a" * 18 + "b")
+        tries.append(time.monotonic() - begun)
+    # Each letter doubles it. All in one match: between two the watch could have its word.
+    pattern.match("a" * (18 + math.ceil(math.log2(seconds / min(tries)))) + "b")
+    naps(1)
 
 
 WAYS = {"naps": naps, "spin": spin, "sleep": time.sleep, "swallow": swallow, "backtrack": backtrack}
