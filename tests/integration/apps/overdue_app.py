@@ -3,8 +3,8 @@
 /fast answers at once with the pid of its worker; a path with a number (/naps/1.5) takes that long.
 """
 
-import os
 import math
+import os
 import re
 import time
 
