@@ -304,7 +304,7 @@ cdef class RequestHead:
 
     def __dealloc__(self):
         global spare_count
-        if spare_count < 16:
+        if self.fields != NULL and spare_count < 16:
             spare[spare_count] = self.fields
             spare_count += 1
         else:

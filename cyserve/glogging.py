@@ -227,12 +227,12 @@ class Logger:
 
     def _arm(self) -> None:
         """Let access lines skip the logging package if no part of this class is overridden."""
-        if self._line is not None and self._is_stock():
+        if self._line is not None and self.is_stock():
             self._direct.arm(self._line)
         else:
             self._direct.disarm()
 
-    def _is_stock(self) -> bool:
+    def is_stock(self) -> bool:
         """Whether nothing is overridden that decides the text of an access line."""
         cls = type(self)
         return all(
@@ -327,7 +327,7 @@ class Logger:
         from cyserve import access_json  # noqa: PLC0415 - rarely needed, and it loads json
 
         template, arguments = self.cfg.access_log_format, (resp, req, environ, request_time)
-        if self._is_stock():
+        if self.is_stock():
             return access_json.compile_json(template)(*arguments)
         atoms: Mapping[str, Any] = self.atoms(*arguments)
         if self.atoms_wrapper_class is not SafeAtoms:

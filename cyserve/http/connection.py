@@ -21,7 +21,7 @@ from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.refusal import report
-from cyserve.http.request import EarlyHints, Origin, Request
+from cyserve.http.request import Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
 
 # Steps: what the scheduler has to do next.
@@ -57,7 +57,6 @@ class Connection(Origin):
         "endpoint",
         "expect_continue",
         "fd",
-        "hints",
         "idle_since",
         "interest",
         "keep",
@@ -85,7 +84,6 @@ class Connection(Origin):
         self.context = context
         self.compiled = transport.compiled  # the kernel's objects are extension types
         self.template: dict[str, Any] | None = None  # of the environ; see Endpoint.template_of
-        self.hints = EarlyHints()
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
         self.state = _HEAD if context.proxy_protocol == "off" else _PROXY

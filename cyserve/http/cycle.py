@@ -18,7 +18,7 @@ from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
 from cyserve.http.refusal import access_function, is_own_access
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper, Response, is_patched
+from cyserve.http.response import FileWrapper, Response, is_made_otherwise, is_patched
 from cyserve.http.transport import peer_name
 from cyserve.scoreboard import Slot
 
@@ -62,8 +62,8 @@ class Cycle:
         #: Requests and responses that nobody has kept are used again, unless somebody gets them to
         #: see: what he adds to one would be found on another.
         hooks = (self.pre_request, self.post_request, self.watch)
-        shown = any(hook is not None for hook in hooks) or not is_own_access(self.access)
-        shown = shown or self.response is not Response
+        shown = any(hook is not None for hook in hooks) or not is_own_access(self.log)
+        shown = shown or self.response is not Response or is_made_otherwise()
         self.pool: _accel.Pool | None = None
         if not (shown or self.patched) and _accel.implementation() == "compiled":
             self.pool = _accel.runtime.Pool()
@@ -74,6 +74,7 @@ class Cycle:
         Raises what the application has raised, and keeps it as `req.failure`: all that has to be
         done about it has been done.
         """
+        req.lent = True  # whoever has called may look at it afterwards
         self.run(req)
         if req.failure is not None:
             raise req.failure
@@ -97,8 +98,9 @@ class Cycle:
             else:
                 resp = self._take_response(req, connection.transport.sock)
                 endpoint = connection.endpoint
-                environ = endpoint.make_environ(req, None)
-                connection.hints.response = resp
+                hinter = resp.hinter
+                environ = endpoint.make_environ(req, resp.early_hints if hinter is None else hinter)
+                hinter = None
             worker = self.worker
             worker.nr += 1
             if worker.alive and worker.nr >= self.max_requests:
@@ -124,9 +126,9 @@ class Cycle:
                 self._log_access(resp, req, environ, _clock.monotonic() - started)
             if self.post_request is not None:
                 self._post_request(req, environ or {}, resp)
-            connection.hints.response = None
             connection.finish_request()
             slot.end(lane)
+        environ = None  # if that was the last reference, nobody can speak to the response any more
         if self.pool is not None and resp is not None:
             self._put_away(self.pool, req, resp)
 
@@ -138,7 +140,7 @@ class Cycle:
             resp = self.response(req, sock, self.cfg)
             resp.send_timeout = self.send_timeout
             if self.pool is not None:
-                resp.starter = resp.start_response
+                resp.starter, resp.hinter = resp.start_response, resp.early_hints
         else:
             resp.begin(req, sock)
         return resp
@@ -148,8 +150,9 @@ class Cycle:
         connection = req.connection
         context = connection.context
         if resp.reset(pool):
-            pool.give(resp)
-            if req.failure is None and pool.alone(req, 1):
+            if not pool.give(resp):
+                resp.starter = resp.hinter = None  # they would keep it alive
+            if req.failure is None and not req.lent and pool.alone(req, 1):
                 req.reset()
                 context.requests.give(req)
 

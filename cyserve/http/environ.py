@@ -118,7 +118,6 @@ class Endpoint:
         if template is None:
             sock = connection.transport.sock
             template = self.connection_template(connection.address, sock)
-            template["wsgi.early_hints"] = connection.hints.send
             connection.template = template
         return template
 
@@ -129,13 +128,11 @@ class Endpoint:
         if template is None and connection.requests == 1:  # it may be the only one
             environ = req.fill_environ(self.template)
             _name_peer(environ, connection.address, connection.transport.sock)
-            environ["wsgi.early_hints"] = connection.hints.send
         else:
             environ = req.fill_environ(self.template_of(connection))
         if req.body is not NO_BODY:
             environ["wsgi.input"] = req.body
-        if early_hints is not None:  # else the connection's, which the template has
-            environ["wsgi.early_hints"] = early_hints
+        environ["wsgi.early_hints"] = early_hints
         if req.forwarded_scheme is not None:
             environ["wsgi.url_scheme"] = req.forwarded_scheme
         script_name = req.script_name or self.script_name

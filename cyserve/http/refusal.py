@@ -67,9 +67,13 @@ def access_function(log: Any) -> Any:
     return log.access if wanted else None
 
 
-def is_own_access(access: Any) -> bool:
-    """Whether a logger's `access` is what we have written, or nothing: it keeps nothing."""
-    return access is None or getattr(access, "__module__", "").startswith("cyserve.")
+def is_own_access(log: Any) -> bool:
+    """Whether access lines are made as we have written it, or not at all: nothing is kept."""
+    access = access_function(log)
+    if access is None:
+        return True
+    stock = getattr(type(log), "is_stock", None)
+    return stock is not None and bool(stock(log)) and access.__module__.startswith("cyserve.")
 
 
 def report(connection: "Connection", exc: BaseException) -> bool:

@@ -3,17 +3,12 @@
 from cyserve._parser cimport RequestHead
 from cyserve.http.transport cimport PlainTransport
 
-cdef class EarlyHints:
-    cdef public object response
-
-
 cdef class Origin:
     cdef public object address, endpoint
     cdef public PlainTransport transport
     cdef public dict template
     cdef public Py_ssize_t requests
     cdef public int lane
-    cdef public EarlyHints hints
     cdef public bint expect_continue, keep
 
 
@@ -21,7 +16,7 @@ cdef class RequestCore:
     cdef public object head, script_name, forwarded_scheme, body, failure, answer
     cdef public Origin connection
     cdef RequestHead direct
-    cdef public bint must_close
+    cdef public bint must_close, lent
     cdef public Py_ssize_t req_number
 
     cdef begin(self, object head, Origin connection)

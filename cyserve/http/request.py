@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from cyserve.http.connection import Connection
 
 
-class EarlyHints:
-    """`wsgi.early_hints` of a connection: speaks to the response that is under way, if any."""
-
-    def __init__(self) -> None:
-        self.response: Any = None
-
-    def send(self, headers: list[tuple[Any, Any]]) -> None:
-        """Send a 103 (RFC 8297); nothing if there is no response, or it is too late."""
-        if self.response is not None:
-            self.response.early_hints(headers)
-
-
 class Origin:
     """What a request has to do with of its `Connection`, which adds no state but its own."""
 
@@ -55,6 +43,7 @@ class RequestCore:
         self.script_name = ""  # from a trusted SCRIPT_NAME field
         self.forwarded_scheme: str | None = None  # what a trusted proxy says
         self.must_close = False
+        self.lent = False  # to somebody who calls `Cycle.serve`, so it is not used again
         self.body: Body = NO_BODY
         self.failure: Exception | None = None  # what ended it
         self.answer: Any = None  # the response that somebody has made by `wsgi.create`

@@ -19,7 +19,7 @@ cdef class ResponseCore:
     cdef ResponseHead direct
     cdef public double send_timeout
     cdef public bint framed, chunked, bodyless, must_close, closes, headers_sent, finished, patched
-    cdef public object early, server, starter
+    cdef public object early, server, starter, hinter
     cdef public Py_ssize_t sent
 
     cdef begin(self, RequestCore req, object sock)

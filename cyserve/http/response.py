@@ -65,7 +65,9 @@ class ResponseCore:
         self.send_timeout = send_timeout
         #: The head again if C calls can be made; before there is one, one to be used again.
         self.direct: _accel.ResponseHead | None = None
-        self.starter: Any = None  # `start_response` of one that is to be used again
+        #: `start_response` and `early_hints` of one that is to be used again.
+        self.starter: Any = None
+        self.hinter: Any = None
         self.begin(req, sock)
 
     def begin(self, req: Request, sock: Any) -> None:
@@ -92,9 +94,10 @@ class ResponseCore:
 
     def reset(self, pool: "_accel.Pool") -> bool:
         """Forget the request; False if somebody still knows this object or how to speak to it."""
-        starter = self.starter
-        if starter is None or not (pool.alone(starter, 2) and pool.alone(self, 2)):
-            self.starter = None  # it would keep itself alive
+        starter, hinter = self.starter, self.hinter
+        known = starter is None or not (pool.alone(starter, 2) and pool.alone(hinter, 2))
+        if known or not pool.alone(self, 3):
+            self.starter = self.hinter = None  # it would keep itself alive
             return False
         self.req = self.transport = None  # type: ignore[assignment]
         self.sock = self.head = None
@@ -180,6 +183,7 @@ class ResponseCore:
             raise AssertionError("Response headers already set!")
         transport = self.transport
         if self.early is not None or self.patched:
+            self.direct = None
             self.head = head = transport.make_head(status, self.early or [])
             self.process_headers(headers)
             self.direct = head if transport.compiled else None
@@ -452,6 +456,12 @@ _STEPS = (
     "send_headers", "sendfile", "should_close", "write", "write_file",
 )  # fmt: skip
 _AS_WRITTEN = {name: getattr(Response, name) for name in _STEPS}
+
+
+def is_made_otherwise() -> bool:
+    """Whether somebody has changed how requests and responses come to be, or speak."""
+    names = ("__init__", "__new__", "early_hints", "start_response")
+    return any(name in vars(cls) for cls in (Request, Response) for name in names)
 
 
 def is_patched(made: Any) -> bool:

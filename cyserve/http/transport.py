@@ -113,16 +113,21 @@ class UnusedSocket(ClientSocket):
 
     def __getattribute__(self, name: str) -> Any:
         transport: PlainTransport | None = _transport_of(self)
-        if transport is not None and transport.fd >= 0:
-            socket.socket.__init__(self, -1, _STREAM, 0, transport.fd)
-            self.__class__ = ClientSocket  # type: ignore[assignment]  # mypy: it is a base
-        else:  # that is gone: it looks like one that has been closed
-            socket.socket.__init__(self)
-            self.__class__ = ClientSocket  # type: ignore[assignment]
-            self.close()
+        fd = -1 if transport is None else transport.fd
+        if fd >= 0:
+            _init(self, -1, _STREAM, 0, fd)
+            if transport.fd == fd:  # type: ignore[union-attr]
+                self.__class__ = ClientSocket  # type: ignore[assignment]  # mypy: it is a base
+                return getattr(self, name)
+            _detach(self)  # closed meanwhile by another thread: it may be the next client's
+        _init(self)  # it looks like one that has been closed
+        self.__class__ = ClientSocket  # type: ignore[assignment]
+        self.close()
         return getattr(self, name)
 
 
+# Bound now: an application may put a class of its own in the place of socket.socket.
+_init, _detach = socket.socket.__init__, socket.socket.detach
 _transport_of: Callable[[ClientSocket], Any] = ClientSocket.__dict__["transport"].__get__
 
 
