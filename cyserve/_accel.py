@@ -42,8 +42,7 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
 
 __all__ = ("implementation", "io", "parser", "poll", "runtime", "select")
 
-_kind: Literal["compiled", "pure"] = "pure"
-is_compiled = False  # the same, for those who ask for every connection
+is_compiled = False  # which kind they are now
 
 
 class _Kernel(NamedTuple):
@@ -129,18 +128,18 @@ def select(word: str) -> None:
     ValueError for another word.
     """
     kernel = _pick(word)
-    globals().update(_kind=kernel.kind, parser=kernel.parser, io=kernel.io, poll=kernel.poll)
+    globals().update(parser=kernel.parser, io=kernel.io, poll=kernel.poll)
     globals().update(is_compiled=kernel.kind == "compiled")
 
 
 def implementation() -> Literal["compiled", "pure"]:
     """Which kind they are now."""
-    return _kind
+    return "compiled" if is_compiled else "pure"
 
 
 select("auto")
 if not TYPE_CHECKING:
-    runtime = _module("_runtime" if _kind == "compiled" else "_pyruntime")
+    runtime = _module("_runtime" if is_compiled else "_pyruntime")
 
 
 # -- the contract: mypy fails below if a stub or a twin strays from it --

@@ -73,7 +73,7 @@ class Slot:
         from cyserve import _accel  # noqa: PLC0415 - the launcher reports a broken build
 
         self._lanes = [_accel.runtime.Lane(self._bytes, offset) for offset in self._offset]
-        self._compiled = _accel.implementation() == "compiled"  # the kernel; the lanes go with us
+        self._compiled = _accel.is_compiled  # the kernel; the lanes go with us
 
     def beat(self) -> None:
         """Store the heartbeat: the monotonic clock in nanoseconds."""

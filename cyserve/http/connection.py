@@ -291,7 +291,7 @@ class Connection(Origin):
             if req is None:
                 direct = self.context.direct_rules
                 if direct is None:
-                    head = self.context.parse_head(self.transport.input, self.context.rules)
+                    head = self.context.rules.parse(self.transport.input)
                 else:
                     head = direct.parse(self.transport.direct_input)  # type: ignore[arg-type]
                 if head is None:

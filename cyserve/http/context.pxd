@@ -4,7 +4,7 @@ from cyserve._parser cimport HeadRules
 from cyserve._runtime cimport Pool
 
 cdef class Context:
-    cdef public object cfg, log, handle_error, access, policy, rules, parse_head, proxy_protocol
+    cdef public object cfg, log, handle_error, access, policy, rules, proxy_protocol
     cdef public Pool requests
     cdef HeadRules direct_rules
     cdef public long long body_buffer_size, max_body_size

@@ -26,9 +26,8 @@ class Context:
         self.access = access_function(log)
         self.policy = Policy(cfg)
         self.rules = self.policy.rules
-        self.parse_head = _accel.parser.parse_head
         #: The rules again if both kernel and engine are compiled: calls through them are C calls.
-        self.direct_rules = self.rules if _accel.implementation() == "compiled" else None
+        self.direct_rules = self.rules if _accel.is_compiled else None
         self.requests = _accel.runtime.Pool()  # those that nobody has kept
         self.proxy_protocol: str = cfg.proxy_protocol
         self.body_buffer_size: int = cfg.client_body_buffer_size

@@ -65,7 +65,7 @@ class Cycle:
         shown = any(hook is not None for hook in hooks) or not is_own_access(self.log)
         shown = shown or self.response is not Response or is_made_otherwise()
         self.pool: _accel.Pool | None = None
-        if not (shown or self.patched) and _accel.implementation() == "compiled":
+        if not (shown or self.patched) and _accel.is_compiled:
             self.pool = _accel.runtime.Pool()
 
     def serve(self, req: Request) -> None:

@@ -24,5 +24,4 @@ cdef class RequestCore:
     cdef bint plain(self) except -1
     cdef bint persistent(self) except -1
     cdef bint has_body(self) except -1
-    cdef bytes line(self)
     cdef dict fill_environ(self, dict template)

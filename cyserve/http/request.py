@@ -70,11 +70,6 @@ class RequestCore:
             return self.head.chunked or self.head.content_length > 0
         return direct.chunked or direct.content_length > 0
 
-    def line(self) -> bytes:
-        """The request line as it came."""
-        direct = self.direct
-        return self.head.request_line() if direct is None else direct.request_line()
-
     def fill_environ(self, template: dict[str, Any]) -> dict[str, Any]:
         """The environ, from a template that holds READY_ENVIRON."""
         direct = self.direct

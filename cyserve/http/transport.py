@@ -381,10 +381,6 @@ class ForeignTransport(PlainTransport):
     def lend(self, blocking: bool) -> None:
         """It stays as it is."""
 
-    def answer(self, data: bytes) -> None:
-        self.output.write(data)
-        self.flush()
-
     def flush(self) -> int:
         try:
             self._send_output()

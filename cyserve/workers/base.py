@@ -54,6 +54,7 @@ class Worker(Serving):
     def __init__(
         self, age: int, ppid: int, sockets: list[Any], app: Any, timeout: float, cfg: Any, log: Any
     ) -> None:
+        super().__init__()
         self.age = age
         self.pid: int | str = "[booting]"
         self.ppid = ppid
@@ -68,7 +69,6 @@ class Worker(Serving):
         self.threads_left = 0  # that the process shall not wait for when it ends
         self.reloader: Any = None
         self.inherited: frozenset[str] = frozenset()  # files of code that the master had loaded
-        self.nr = 0
         self.max_requests = sys.maxsize
         if cfg.max_requests > 0:
             self.max_requests = cfg.max_requests
@@ -76,7 +76,6 @@ class Worker(Serving):
                 import random  # noqa: PLC0415 - it loads hashlib
 
                 self.max_requests += random.randint(0, cfg.max_requests_jitter)
-        self.alive = True
         self.wait_fds: list[Any] = []
         self.wsgi: Any = None
         self.certificates: Certificates | None = None

@@ -322,7 +322,7 @@ class ConnectionLoop:
         own = len(self.connections)
         if self.now >= self.next_count:
             self.next_count = self.now + COUNT
-            self.others = self.worker.slot.lightest_peer()
+            self.others = self.slot.lightest_peer()
         others = self.others
         if others is None:
             self.lightest = False
@@ -398,7 +398,7 @@ class ConnectionLoop:
         self.now = _clock.monotonic()
         farewell, end = draining_ends(self.graceful_timeout)
         self.farewell, self.stop_at = self.now + farewell, self.now + end
-        self.worker.slot.state = DRAINING
+        self.slot.state = DRAINING
         self.held = False
         self._pause_accepting()
         for fd, endpoint in self.endpoints.items():

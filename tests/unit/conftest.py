@@ -32,7 +32,6 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
     modules = [import_module(name) for name in KERNELS[request.param]]
     for name, module in zip(("parser", "io", "poll"), modules, strict=True):
         monkeypatch.setattr(_accel, name, module)
-    monkeypatch.setattr(_accel, "_kind", request.param)
     monkeypatch.setattr(_accel, "is_compiled", request.param == "compiled")
     return modules
 

@@ -53,7 +53,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Installation:
     """CPython, no switch set, stand-ins where extensions would be; all undone afterwards."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-    for name in ("_kind", "parser", "io", "poll"):  # what `select` binds anew
+    for name in ("is_compiled", "parser", "io", "poll"):  # what `select` binds anew
         monkeypatch.setattr(_accel, name, getattr(_accel, name))
     installed = Installation()
     for name in (*COMPILED[1:], RUNTIME):

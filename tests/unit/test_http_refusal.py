@@ -35,9 +35,7 @@ def refuse(kernel):
         connection.context.access = log.access
         connection.transport.fill(65536)
         try:
-            head = connection.context.parse_head(
-                connection.transport.input, connection.context.rules
-            )
+            head = connection.context.rules.parse(connection.transport.input)
             if head is not None:
                 connection.request = Request(head, connection)
         except ParseException as error:
