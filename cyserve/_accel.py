@@ -11,6 +11,8 @@ included. The protocols at the end make mypy hold both kinds to one contract.
 The classes' names (`_accel.ResponseHead`) are there for annotations only.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Iterable
@@ -18,11 +20,13 @@ from importlib import import_module
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from cyserve._compiled import ENGINE, KERNEL
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
+    from typing import Any, Literal, Protocol, TypeVar
+
     from cyserve import _io as io
     from cyserve import _parser as parser
     from cyserve import _poll as poll
@@ -45,11 +49,18 @@ __all__ = ("implementation", "io", "parser", "poll", "runtime", "select")
 is_compiled = False  # which kind they are now
 
 
-class _Kernel(NamedTuple):
-    kind: Literal["compiled", "pure"]
-    parser: ModuleType
-    io: ModuleType
-    poll: ModuleType
+class _Kernel:
+    def __init__(
+        self,
+        kind: Literal["compiled", "pure"],
+        parser: ModuleType,
+        io: ModuleType,
+        poll: ModuleType,
+    ) -> None:
+        self.kind = kind
+        self.parser = parser
+        self.io = io
+        self.poll = poll
 
 
 def _switch(name: str) -> bool:

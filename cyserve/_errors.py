@@ -5,7 +5,12 @@ error page (`page_message`); names, attributes and words are gunicorn's. Nothing
 logs or looks at settings, and no error keeps a reference to a buffer or a socket.
 """
 
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 __all__ = (
     "ChunkMissingTerminator",

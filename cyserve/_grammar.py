@@ -9,9 +9,9 @@ On Latin-1 text never str.strip(), isdigit(), int() or split() without an argume
 characters that HTTP does not.
 """
 
+from __future__ import annotations
+
 import re
-from typing import Protocol
-from urllib.parse import urlsplit
 
 from cyserve._errors import (
     InvalidChunkExtension,
@@ -26,6 +26,11 @@ from cyserve._errors import (
     ObsoleteFolding,
     UnsupportedTransferCoding,
 )
+from cyserve._pattern import Pattern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
 
 # Classification of a request head: a bit for each thing that needs a decision by http/policy.py.
 HAS_EXPECT = 1 << 0  # an Expect field
@@ -115,45 +120,46 @@ COMMON_FIELDS = tuple(
 )
 
 
-class Rules(Protocol):
-    """What the reader uses of HeadRules."""
+if TYPE_CHECKING:
 
-    @property
-    def limit_request_line(self) -> int: ...
-    @property
-    def limit_request_fields(self) -> int: ...
-    @property
-    def limit_request_field_size(self) -> int: ...
-    @property
-    def permit_obsolete_folding(self) -> bool: ...
-    @property
-    def strip_header_spaces(self) -> bool: ...
-    @property
-    def permit_unconventional_http_method(self) -> bool: ...
-    @property
-    def permit_unconventional_http_version(self) -> bool: ...
-    @property
-    def casefold_http_method(self) -> bool: ...
-    @property
-    def scheme_headers(self) -> tuple[str, ...]: ...
-    @property
-    def known_fields(self) -> dict[str, tuple[str, int]]: ...
+    class Rules(Protocol):
+        """What the reader uses of HeadRules."""
 
+        @property
+        def limit_request_line(self) -> int: ...
+        @property
+        def limit_request_fields(self) -> int: ...
+        @property
+        def limit_request_field_size(self) -> int: ...
+        @property
+        def permit_obsolete_folding(self) -> bool: ...
+        @property
+        def strip_header_spaces(self) -> bool: ...
+        @property
+        def permit_unconventional_http_method(self) -> bool: ...
+        @property
+        def permit_unconventional_http_version(self) -> bool: ...
+        @property
+        def casefold_http_method(self) -> bool: ...
+        @property
+        def scheme_headers(self) -> tuple[str, ...]: ...
+        @property
+        def known_fields(self) -> dict[str, tuple[str, int]]: ...
 
-class Head(Protocol):
-    """What the reader fills in of RequestHead."""
+    class Head(Protocol):
+        """What the reader fills in of RequestHead."""
 
-    method: str
-    target: str
-    path: str
-    query: str
-    fragment: str
-    version: tuple[int, int]
-    headers: list[tuple[str, str]]
-    flags: int
-    content_length: int
-    chunked: bool
-    keep_alive: bool
+        method: str
+        target: str
+        path: str
+        query: str
+        fragment: str
+        version: tuple[int, int]
+        headers: list[tuple[str, str]]
+        flags: int
+        content_length: int
+        chunked: bool
+        keep_alive: bool
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -194,10 +200,10 @@ def known_fields(scheme_headers: tuple[str, ...]) -> dict[str, tuple[str, int]]:
 
 # -- request line --------------------------------------------------------------------------------
 
-_METHOD = re.compile(r"[A-Z0-9!#$%&'*+\-.^_`|~a-z]+")
-_CONVENTIONAL_METHOD = re.compile(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
-_TARGET = re.compile(r"[!-~]+")
-_VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
+_METHOD = Pattern(r"[A-Z0-9!#$%&'*+\-.^_`|~a-z]+")
+_CONVENTIONAL_METHOD = Pattern(r"[A-Z0-9!$%&'*+\-.^_`|~]{3,20}")
+_TARGET = Pattern(r"[!-~]+")
+_VERSION = Pattern(r"HTTP/([0-9])\.([0-9])")
 
 
 def parse_request_line(line: str, rules: Rules) -> tuple[str, str, str, str, str, tuple[int, int]]:
@@ -239,6 +245,8 @@ def _split_target(method: str, target: str, line: str) -> tuple[str, str, str]:
         allowed = method == "CONNECT" or "://" in target
     if not allowed:
         raise InvalidRequestLine(line)
+    from urllib.parse import urlsplit  # noqa: PLC0415 - rarely needed
+
     try:
         parts = urlsplit(target)
     except ValueError:
@@ -285,7 +293,7 @@ def transfer_codings(values: list[str]) -> bool:
     return encoded
 
 
-_DIGITS = re.compile(r"[0-9]+")
+_DIGITS = Pattern(r"[0-9]+")
 
 
 def content_length(value: str) -> int:
@@ -301,7 +309,7 @@ def content_length(value: str) -> int:
 _PLAIN = dict.fromkeys(VALUE)  # for str.translate: deletes what a value may hold
 _NAME = dict.fromkeys(TOKEN)  # and what a name may hold
 _SINGLE = frozenset({"HOST", "CONTENT-TYPE", "CONTENT-LENGTH"})
-_FIELD_END = re.compile(r"\r\n(?![ \t])")
+_FIELD_END = Pattern(r"\r\n(?![ \t])")
 
 
 class Fields:
@@ -439,7 +447,7 @@ def read_trailers(section: str, rules: Rules) -> list[tuple[str, str]]:
 
 # RFC 9112 section 7.1.1. The alternatives at each point start with different bytes, so that
 # matching takes linear time.
-_CHUNK_EXTENSIONS = re.compile(
+_CHUNK_EXTENSIONS = Pattern(
     rb"""(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+
          (?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+
             |"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)+""",

@@ -8,14 +8,20 @@ May not be done here: deciding what is logged, writing. A value that came from a
 reaches the log unescaped.
 """
 
-import base64
-import os
-import re
-import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from __future__ import annotations
 
+import os
+import time
+from binascii import a2b_base64
+from collections.abc import Callable, Iterable, Mapping
+
+from cyserve._pattern import Pattern
 from cyserve.access_writer import CALL, GET, REQUEST, SENT, STATUS, TIME, USER, FormatLine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from typing import Any
 
 __all__ = (
     "basic_user",
@@ -30,7 +36,7 @@ __all__ = (
 
 # What would let a value forge or hide a log line: C0, DEL and C1 controls, line separators,
 # bidirectional overrides, lone surrogates; and the quote, because formats put values in quotes.
-_UNSAFE = re.compile('["\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+_UNSAFE = Pattern('["\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 
 
 def _escape_one(match: re.Match[str]) -> str:
@@ -43,7 +49,7 @@ def _escape_one(match: re.Match[str]) -> str:
 
 def escape(text: str) -> str:
     """Return `text` fit for one log line: `"` as `\\"`, controls as `\\x1b` or `\\u2028`."""
-    return _UNSAFE.sub(_escape_one, text)
+    return str(_UNSAFE.sub(_escape_one, text))
 
 
 def printable(value: object) -> object:
@@ -61,7 +67,7 @@ def basic_user(environ: Mapping[str, Any]) -> str | None:
     if scheme.lower() != "basic":
         return None
     try:
-        user = base64.b64decode(credentials.strip()).decode().partition(":")[0]
+        user = a2b_base64(credentials.strip()).decode().partition(":")[0]
     except ValueError:  # not base64, or not UTF-8
         return None
     return user or None
@@ -122,7 +128,7 @@ _ATOMS: dict[str, tuple[int, str]] = {
     "p": (CALL, 'f"<{getpid()}>"'),
 }
 _NUMBERS = frozenset("TMD")
-_PIECE = re.compile(r"%%|%\((?P<atom>[^()]*)\)(?P<kind>[sd])|%")
+_PIECE = Pattern(r"%%|%\((?P<atom>[^()]*)\)(?P<kind>[sd])|%")
 
 
 def is_json(template: str | None) -> bool:

@@ -7,6 +7,8 @@ much.
 May not be done here: deciding what is logged, opening files, raising into a request.
 """
 
+from __future__ import annotations
+
 import logging
 import mmap
 import os
@@ -16,14 +18,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import FunctionType
-from typing import Any, TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
 
 __all__ = ("DirectAccessLog", "FormatLine", "Line", "left_in", "new_tray")
 
 TRAY_BYTES = 32768  # of lines that may wait to be written
 
 #: Makes the line of a request, with its line end.
-Line = Callable[[Any, Any, Mapping[str, Any], timedelta], str]
+Line = Callable[["Any", "Any", Mapping[str, "Any"], timedelta], str]
 
 # What a FormatLine does for an atom: look a key of the environ up, or what its name says. CALL has
 # a function of its own, USER too, but only for a request with credentials.

@@ -15,7 +15,6 @@ import sys
 import time
 from collections import deque
 from types import FrameType
-from typing import Any, NoReturn
 
 from cyserve import SERVER_SOFTWARE, certificates, process, signals, sock, systemd, upgrade
 from cyserve.children import Child
@@ -23,6 +22,10 @@ from cyserve.errors import ConfigError, HaltServer
 from cyserve.pidfile import Pidfile
 from cyserve.rollover import Reload, Rollover
 from cyserve.supervisor import Supervisor, usable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _TICK = 1.0  # seconds between looks at the workers when nothing happens
 _QUICK_TICK = 0.05  # the same while new workers are awaited

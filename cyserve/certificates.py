@@ -8,12 +8,13 @@ Nothing here knows connections.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from cyserve.errors import ConfigError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from typing import Any
 
 _FILES = ("certfile", "keyfile", "ca_certs")
 

@@ -10,9 +10,12 @@ import logging
 import os
 import signal
 import time
-from typing import Any
 
 from cyserve.scoreboard import READY, STARTING, Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Seconds between the signal that asks for stacks and the one that cannot be refused.
 ABORT_GRACE = 1.0

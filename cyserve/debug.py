@@ -5,17 +5,23 @@ modules have no lines; CYSERVE_NO_EXTENSIONS=1 shows those of the server as well
 fails here may reach the program that is looked at.
 """
 
+from __future__ import annotations
+
 import linecache
-import re
 import sys
 import threading
 from collections.abc import Collection
 from types import FrameType
-from typing import Any
+
+from cyserve._pattern import Pattern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("Spew", "spew", "unspew")
 
-_NAME = re.compile(r"[^\W\d]\w*")
+_NAME = Pattern(r"[^\W\d]\w*")
 
 
 class Spew:

@@ -8,9 +8,10 @@ May not be done here: knowing how an access line becomes text fast (access_log.p
 is worth logging, ending the process.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
-import logging.handlers
 import os
 import sys
 import threading
@@ -18,7 +19,6 @@ import time
 import traceback
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, TextIO
 
 from cyserve import access_log, log_config
 from cyserve.access_writer import DirectAccessLog, Line
@@ -32,6 +32,10 @@ from cyserve.log_targets import (
     parse_syslog_address,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
 __all__ = (
     "CONFIG_DEFAULTS",
     "SYSLOG_FACILITIES",
@@ -42,7 +46,7 @@ __all__ = (
 )
 
 
-class SafeAtoms(dict[str, Any]):
+class SafeAtoms(dict[str, "Any"]):
     """The atoms of one access line; values cannot break out of it.
 
     atoms: atom name -> value. Quotes and control characters in text are escaped. Lookups of
@@ -192,7 +196,9 @@ class Logger:
             raise RuntimeError(f"unknown facility name {cfg.syslog_facility!r}") from None
         kind, address = parse_syslog_address(cfg.syslog_addr or "")
         try:
-            handler = logging.handlers.SysLogHandler(address, facility, kind)
+            from logging.handlers import SysLogHandler  # noqa: PLC0415 - it loads pickle
+
+            handler = SysLogHandler(address, facility, kind)
         except OSError as exc:
             raise RuntimeError(f"syslog at {cfg.syslog_addr!r} can't be reached: {exc}") from exc
         prefix = cfg.syslog_prefix or cfg.proc_name.replace(":", ".")

@@ -10,6 +10,8 @@ one's own calls `install()`, or is run unchanged by `python -m cyserve.gunicorn_
 Nothing may be patched from here, and a real gunicorn that is already imported is left alone.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import os
@@ -17,9 +19,12 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import BuiltinImporter, ModuleSpec
 from types import CodeType, ModuleType
-from typing import Any
 
 import cyserve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("install", "main", "uninstall")
 

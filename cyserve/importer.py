@@ -4,13 +4,18 @@ Names come from the command line and from settings. A name that leads nowhere is
 an exception raised by the user's own module passes through, with its traceback.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from importlib import import_module
 from types import FunctionType
-from typing import Any
 
 from cyserve.errors import AppImportError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("KNOWN_WORKERS", "find_object", "get_arity", "import_app", "load_class", "worker_path")
 
@@ -62,7 +67,7 @@ def import_app(name: str) -> Any:
     return found
 
 
-_Call = tuple[list[Any], dict[str, Any]]
+_Call = tuple[list["Any"], dict[str, "Any"]]
 
 
 def _parse_expression(text: str) -> tuple[str, _Call | None]:

@@ -4,11 +4,17 @@ May not be done here: handlers of the server's own (glogging.py), undoing what w
 (log_state.py).
 """
 
-import copy
-import logging.config
+from __future__ import annotations
+
+import logging
 import os
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("CONFIG_DEFAULTS", "load")
 
@@ -58,17 +64,21 @@ def load(cfg: Any, warn: Callable[..., None]) -> None:
 
     warn: logs what is odd but no error. Raises RuntimeError with a text for the user.
     """
+    if not (cfg.logconfig_dict or cfg.logconfig_json or cfg.logconfig):
+        return
+    from logging.config import dictConfig, fileConfig  # noqa: PLC0415 - it loads socketserver
+
     try:
         if cfg.logconfig_dict:
             source = "logconfig_dict"
-            logging.config.dictConfig(_over_defaults(cfg.logconfig_dict))
+            dictConfig(_over_defaults(cfg.logconfig_dict))
         elif cfg.logconfig_json:
             source = f"logconfig_json = {cfg.logconfig_json!r}"
             if os.path.exists(cfg.logconfig_json):
                 import json  # noqa: PLC0415 - rarely needed
 
                 with open(cfg.logconfig_json, encoding="utf-8") as file:
-                    logging.config.dictConfig(_over_defaults(json.load(file)))
+                    dictConfig(_over_defaults(json.load(file)))
             else:
                 warn("log config %r not found", cfg.logconfig_json)
         elif cfg.logconfig:
@@ -79,9 +89,7 @@ def load(cfg: Any, warn: Callable[..., None]) -> None:
                 "__file__": cfg.logconfig,
                 "here": os.path.dirname(os.path.abspath(cfg.logconfig)),
             }
-            logging.config.fileConfig(
-                cfg.logconfig, defaults=defaults, disable_existing_loggers=False
-            )
+            fileConfig(cfg.logconfig, defaults=defaults, disable_existing_loggers=False)
     except Exception as exc:
         cause = f" ({exc.__cause__})" if exc.__cause__ else ""
         text = f"{type(exc).__name__}: {exc}" if isinstance(exc, KeyError) else f"{exc}"
@@ -91,4 +99,19 @@ def load(cfg: Any, warn: Callable[..., None]) -> None:
 def _over_defaults(config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise TypeError("the top level is not an object")
-    return {**copy.deepcopy(CONFIG_DEFAULTS), **config}
+    from copy import deepcopy  # noqa: PLC0415 - rarely needed
+
+    return {**deepcopy(CONFIG_DEFAULTS), **config}
+
+
+def _submodule(name: str) -> ModuleType:
+    """`logging.handlers` and `logging.config` for code that has only imported `logging`.
+
+    Under gunicorn that works, since it loads both; here they are loaded when they are needed.
+    """
+    if name in {"config", "handlers"}:
+        return import_module(f"logging.{name}")
+    raise AttributeError(f"module 'logging' has no attribute {name!r}")
+
+
+vars(logging).setdefault("__getattr__", _submodule)

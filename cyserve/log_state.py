@@ -5,10 +5,15 @@ new one. This room makes a failed reload harmless. May not be done here: anythin
 server logs or where to.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import weakref
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("LoggingState", "loggers")
 

@@ -14,7 +14,10 @@ import os
 import pwd
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 try:
     from setproctitle import setproctitle as _setproctitle

@@ -10,12 +10,14 @@ master's loop calls `step` as it goes round.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from cyserve import sock
 from cyserve.errors import user_traceback
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.arbiter import Arbiter
     from cyserve.children import Child
 

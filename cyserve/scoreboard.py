@@ -15,8 +15,8 @@ import mmap
 import struct
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cyserve import _accel
 

@@ -16,7 +16,10 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 #: Signals that the master acts upon; CHLD comes on top.
 SIGNALS: list[signal.Signals] = [

@@ -18,14 +18,15 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from cyserve import process
 from cyserve.certificates import ssl_context as ssl_context
 from cyserve.config.core import DEFAULT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from typing import Any
 
 #: How often, and after how many seconds each, a busy address is tried again at start.
 BIND_TRIES = 5

@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
 
 from cyserve import process, signals, sock
 from cyserve.access_writer import left_in, new_tray
@@ -22,6 +21,10 @@ from cyserve.children import ABORT_GRACE, BackOff, Child
 from cyserve.errors import AppImportError, ConfigError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
 from cyserve.systemd import ServiceManager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _BACKLOG_EVERY = 0.5  # seconds at least between two looks at the listen queues
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: The first descriptor that systemd hands over.
 SD_LISTEN_FDS_START = 3

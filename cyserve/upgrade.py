@@ -11,10 +11,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
 from cyserve.paths import launch_directory
 from cyserve.systemd import SD_LISTEN_FDS_START, listen_fds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _PID = "GUNICORN_PID"
 _FDS = "GUNICORN_FD"

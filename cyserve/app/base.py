@@ -8,18 +8,18 @@ Only `do_load_config` and `run` may end the process; `reload` must leave everyth
 it fails, because a master with working workers depends on it.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
 import sys
 import traceback
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import SourcelessFileLoader
 from types import CodeType, ModuleType
-from typing import Any, NoReturn
 
-from cyserve import debug, gunicorn_alias
+from cyserve import gunicorn_alias
 from cyserve.arbiter import Arbiter
 from cyserve.config import Config, get_default_config_file
 from cyserve.config.core import APPLICATION
@@ -28,6 +28,11 @@ from cyserve.config.toml_file import read_settings
 from cyserve.errors import AppImportError, ConfigError, user_traceback
 from cyserve.paths import file_state
 from cyserve.process import daemonize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any, NoReturn
 
 __all__ = ("Application", "Arbiter", "BaseApplication", "Config", "get_default_config_file")
 
@@ -286,10 +291,17 @@ class Application(BaseApplication):
         """Apply the settings of a config file, see load_config_from_module_name_or_filename."""
         return self.load_config_from_module_name_or_filename(filename)
 
+    def _ignores_parser(self) -> bool:
+        """Whether `init` takes no interest in the parser, so that there need not be one."""
+        return False
+
     def load_config(self) -> None:
         """Combine all sources, enter the directory and check the whole."""
-        parser = self.cfg.parser()
-        args = parser.parse_args()
+        parser: Any = None
+        args: Any = self.cfg.plain_args(sys.argv[1:]) if self._ignores_parser() else None
+        if args is None:
+            parser = self.cfg.parser()
+            args = parser.parse_args()
         env_args = self.cfg.parse_args_from_env()
         if args.gunicorn_alias is None and env_args.gunicorn_alias is None:
             gunicorn_alias.install()  # before anybody's code runs
@@ -310,7 +322,7 @@ class Application(BaseApplication):
             )
         self.chdir()
 
-    def _apply_args(self, source: str, args: Namespace) -> None:
+    def _apply_args(self, source: str, args: Any) -> None:
         for name, value in vars(args).items():
             if value is not None and name != "args":
                 self._apply(source, name.lower(), value)
@@ -329,6 +341,8 @@ class Application(BaseApplication):
         if self.cfg.print_config or self.cfg.check_config:
             self._check()
         if self.cfg.spew:
+            from cyserve import debug  # noqa: PLC0415 - rarely needed
+
             debug.spew()
         if self.cfg.daemon:
             daemonize(self.cfg.enable_stdio_inheritance)

@@ -5,15 +5,20 @@ in `cyserve.app.base`, how an application is found in `cyserve.importer` and, if
 PasteDeploy's, in `cyserve.app.pasterapp`.
 """
 
+from __future__ import annotations
+
 import os
-from argparse import ArgumentParser, Namespace
-from typing import Any
 
 from cyserve.app.base import Application
 from cyserve.config.core import APPLICATION, DEFAULT
 from cyserve.errors import ConfigError
 from cyserve.importer import import_app
 from cyserve.paths import launch_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
 
 __all__ = ("WSGIApplication", "run")
 
@@ -33,6 +38,9 @@ class WSGIApplication(Application):
         elif args:
             self.app_uri = args[0]
             self._apply("command line", "default_proc_name", self.app_uri)
+
+    def _ignores_parser(self) -> bool:
+        return type(self).init is WSGIApplication.init
 
     def load_config(self) -> None:
         """Load the settings. Raises ConfigError if no application is named anywhere."""

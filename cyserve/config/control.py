@@ -4,11 +4,12 @@ gunicorn opens one unless told otherwise. This version of cyserve has none: the 
 nothing, and only who names a socket is told so.
 """
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from cyserve.config.kinds import Flag, Number, Text
 from cyserve.config.validators import auto_int
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cyserve.config.core import Config
 
@@ -29,7 +30,7 @@ class ControlSocket(Text):
         This version of cyserve has no control socket: with a path it does not start.
         """
 
-    def missing(self, cfg: "Config") -> str | None:
+    def missing(self, cfg: Config) -> str | None:
         return "a control socket" if self.get() and not cfg.control_socket_disable else None
 
 

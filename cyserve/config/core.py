@@ -6,26 +6,30 @@ needs no line anywhere else. Nothing here knows a particular setting by name, ex
 values at the end of Config.
 """
 
-import functools
+from __future__ import annotations
+
 import os
 import re
-from argparse import SUPPRESS, Action, ArgumentParser, HelpFormatter, Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import dedent
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import FunctionType, SimpleNamespace
 
 from cyserve.address import Address, parse_address
 from cyserve.errors import ConfigError
 from cyserve.importer import load_class, worker_path
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from ipaddress import IPv4Network, IPv6Network
+    from typing import Any
+
+    from cyserve.config.parser import CommandLine
 
 __all__ = ("KNOWN_SETTINGS", "Config", "Setting", "SettingMeta", "make_settings")
 
 #: Every declared setting, in the order of declaration.
-KNOWN_SETTINGS: list[type["Setting"]] = []
+KNOWN_SETTINGS: list[type[Setting]] = []
 
 #: Sources of a value that nobody can look at to correct it.
 DEFAULT = "default"
@@ -33,6 +37,26 @@ APPLICATION = "application"
 
 #: Environment variables with command line arguments: the first one that is set is read.
 CMD_ARGS_VARIABLES = ("CYSERVE_CMD_ARGS", "GUNICORN_CMD_ARGS")
+
+
+class _Words:
+    """The `desc` of a class, freed of its indentation when somebody reads it: few do."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __get__(self, instance: Any, owner: Any) -> str:
+        return dedent(self.text).strip()
+
+
+class _FirstLine(_Words):
+    """The `short` of a class: the first line of its `desc`."""
+
+    def __init__(self, words: _Words) -> None:
+        super().__init__(words.text)
+
+    def __get__(self, instance: Any, owner: Any) -> str:
+        return super().__get__(instance, owner).splitlines()[0]
 
 
 class Setting:
@@ -78,8 +102,9 @@ class Setting:
         if isinstance(own.get("validator"), FunctionType):  # a plain function, not a method
             cls.validator = staticmethod(own["validator"])
         if own.get("desc"):
-            cls.desc = dedent(own["desc"]).strip()
-            cls.short = cls.desc.splitlines()[0]
+            words = _Words(own["desc"])
+            cls.desc = words  # type: ignore[assignment]
+            cls.short = _FirstLine(words)  # type: ignore[assignment]
         if cls.name is not None:
             cls.order = len(KNOWN_SETTINGS)
             KNOWN_SETTINGS.append(cls)
@@ -97,7 +122,7 @@ class Setting:
                 raise _restated(exc, f"{source}: {self.name}", value) from exc.__cause__
             self.source = source
 
-    def __lt__(self, other: "Setting") -> bool:
+    def __lt__(self, other: Setting) -> bool:
         return self.section == other.section and self.order < other.order
 
     def __repr__(self) -> str:
@@ -126,7 +151,7 @@ class Setting:
         given = {key: option for key, option in options.items() if option is not None}
         parser.add_argument(*self.cli, **given, default=None)  # None: not on the command line
 
-    def copy(self) -> "Setting":
+    def copy(self) -> Setting:
         """A second setting with the same value."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
@@ -147,7 +172,7 @@ class Setting:
         """The value that the text of the environment variable stands for; None: no value."""
         return text or None
 
-    def missing(self, cfg: "Config") -> str | None:
+    def missing(self, cfg: Config) -> str | None:
         """What the value asks for and this version of cyserve does not have; None: nothing.
 
         cfg: all settings, as the value alone may not tell.
@@ -177,26 +202,6 @@ def _restated(exc: Exception, name: str, value: Any) -> Exception:
     """The same error with the setting's name and the value before its text."""
     kind = next(k for k in (ConfigError, TypeError, ValueError) if isinstance(exc, k))
     return kind(f"{name} = {shown(value)}: {exc}")
-
-
-class CommandLine(ArgumentParser):
-    """An argument parser whose complaint is one line; `source` says where the arguments are."""
-
-    source = ""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"Error: {self.source}{message} (see {self.prog} --help)\n")
-
-
-class _Version(Action):
-    """-v: the version and which kernel runs; looked up only when asked for."""
-
-    def __call__(self, parser: ArgumentParser, *args: Any) -> NoReturn:
-        # A kernel that cannot be loaded must not break the import of the settings.
-        from cyserve import __version__, _accel  # noqa: PLC0415
-
-        print(f"{parser.prog} (version {__version__}, {_accel.implementation()})")
-        parser.exit()
 
 
 #: Settings whose derived value may turn out to be impossible.
@@ -264,29 +269,17 @@ class Config:
         except (ConfigError, TypeError, ValueError) as exc:
             raise _restated(exc, name, value) from exc.__cause__
 
-    def parser(self) -> "CommandLine":
+    def parser(self) -> CommandLine:
         """An argument parser with a flag for every setting that has one."""
-        # argparse tries every option's help on a formatter. One without a width of its own would
-        # load shutil, to look at the terminal, and that loads every compressor.
-        narrow = functools.partial(HelpFormatter, width=80)
-        parser = CommandLine(usage=self.usage, prog=self.prog, formatter_class=narrow)
-        parser.add_argument(
-            "-v",
-            "--version",
-            action=_Version,
-            nargs=0,
-            default=SUPPRESS,
-            help="show the version and which kernel runs, and exit",
-        )
-        parser.add_argument("args", nargs="*", help=SUPPRESS)
-        groups: dict[str, Any] = {}
-        for setting in sorted(self.settings.values(), key=lambda s: s.order):
-            title = setting.section or "Other"
-            if setting.cli and title not in groups:
-                groups[title] = parser.add_argument_group(title)
-            setting.add_option(groups.get(title))
-        parser.formatter_class = HelpFormatter
-        return parser
+        from cyserve.config.parser import make  # noqa: PLC0415 - most command lines are plain
+
+        return make(self.settings.values(), self.usage, self.prog)
+
+    def plain_args(self, words: Sequence[str]) -> SimpleNamespace | None:
+        """What the parser would make of these arguments, without it; None if that is needed."""
+        from cyserve.config.command_line import usual  # noqa: PLC0415 - it derives from this
+
+        return usual(words, self.settings) if type(self).parser is Config.parser else None
 
     @property
     def args_variable(self) -> str:
@@ -295,18 +288,25 @@ class Config:
 
     def get_cmd_args_from_env(self) -> list[str]:
         """The arguments in that variable, split like a shell does. Raises ConfigError."""
-        try:
-            import shlex  # noqa: PLC0415 - rarely needed
+        text = self.env_orig.get(self.args_variable, "")
+        if not text:
+            return []
+        import shlex  # noqa: PLC0415 - rarely needed
 
-            return shlex.split(self.env_orig.get(self.args_variable, ""))
+        try:
+            return shlex.split(text)
         except ValueError as exc:
             raise ConfigError(f"${self.args_variable}: {exc}") from None
 
-    def parse_args_from_env(self) -> Namespace:
+    def parse_args_from_env(self) -> Namespace | SimpleNamespace:
         """The same, parsed. Exits with 2, as for the command line, if they cannot be."""
+        words = self.get_cmd_args_from_env()
+        plain = self.plain_args(words)
+        if plain is not None:
+            return plain
         parser = self.parser()
         parser.source = f"${self.args_variable}: "
-        return parser.parse_args(self.get_cmd_args_from_env())
+        return parser.parse_args(words)
 
     def validate(self) -> None:
         """Check what single settings cannot, in one line each. Raises ConfigError.
@@ -459,15 +459,15 @@ class Config:
             pairs[name.replace(r"\=", "=")] = value[0].replace(r"\=", "=")
         return pairs
 
-    def forwarded_allow_networks(self) -> "list[IPv4Network | IPv6Network]":
+    def forwarded_allow_networks(self) -> list[IPv4Network | IPv6Network]:
         """The networks of `forwarded_allow_ips`, without `*`."""
         return self._networks_of("forwarded_allow_ips")
 
-    def proxy_allow_networks(self) -> "list[IPv4Network | IPv6Network]":
+    def proxy_allow_networks(self) -> list[IPv4Network | IPv6Network]:
         """The networks of `proxy_allow_ips`, without `*`."""
         return self._networks_of("proxy_allow_ips")
 
-    def _networks_of(self, name: str) -> "list[IPv4Network | IPv6Network]":
+    def _networks_of(self, name: str) -> list[IPv4Network | IPv6Network]:
         texts = self.settings[name].get()
         known: dict[str, Any] = self.__dict__.setdefault("_networks", {})
         if name not in known or known[name][0] is not texts:

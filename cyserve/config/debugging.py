@@ -4,15 +4,20 @@ configuration.
 Declarations only; `cyserve.app.base` acts on the last two.
 """
 
+from __future__ import annotations
+
 import glob
 import os
 import sys
-from typing import Any
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Texts
 from cyserve.config.validators import validate_list_string
 from cyserve.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "ConfigCheck",

@@ -4,13 +4,16 @@ This version of cyserve does not have that pool. Like gunicorn, it starts one on
 applications and workers for it, so only who asks for both is told so.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Number, Texts
 from cyserve.config.validators import validate_callable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.config.core import Config
 
 __all__ = (
@@ -40,7 +43,7 @@ class DirtyApps(Texts):
         This version of cyserve has no dirty workers: with dirty_workers as well it does not start.
         """
 
-    def missing(self, cfg: "Config") -> str | None:
+    def missing(self, cfg: Config) -> str | None:
         return "dirty workers" if self.get() and cfg.dirty_workers else None
 
 

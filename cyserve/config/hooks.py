@@ -4,10 +4,14 @@ Each hook is a function in the config file, or the dotted path of one. The defau
 except pre_request, which logs. A hook of the master that raises stops the master.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from cyserve.config.core import Setting
 from cyserve.config.validators import validate_callable, validate_post_request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "ChildExit",

@@ -4,13 +4,16 @@ This version of cyserve does not speak HTTP/2: who turns it on is told so. The n
 as they ask for nothing by themselves.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Number
 from cyserve.config.validators import validate_pos_int
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.config.core import Config
 
 __all__ = (
@@ -107,7 +110,7 @@ class HTTPProtocols(Setting):
         h2 it does not start.
         """
 
-    def missing(self, cfg: "Config") -> str | None:
+    def missing(self, cfg: Config) -> str | None:
         return "HTTP/2" if "h2" in self.get() else None
 
 
@@ -124,7 +127,7 @@ class HTTP2Cleartext(Setting):
         This version of cyserve has no HTTP/2: with anything but off it does not start.
         """
 
-    def missing(self, cfg: "Config") -> str | None:
+    def missing(self, cfg: Config) -> str | None:
         return None if self.get() == "off" else "HTTP/2"
 
 

@@ -4,7 +4,7 @@ What is tolerated here has let requests be smuggled past proxies before; everyth
 asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
@@ -15,7 +15,10 @@ from cyserve.config.validators import (
     validate_string_to_list,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.config.core import Config
 
 __all__ = (
@@ -139,7 +142,7 @@ class Protocol(Text):
         This version of cyserve has no uwsgi: with it, it does not start.
         """
 
-    def missing(self, cfg: "Config") -> str | None:
+    def missing(self, cfg: Config) -> str | None:
         return "the uwsgi protocol" if self.get() == "uwsgi" else None
 
 

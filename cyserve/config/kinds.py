@@ -3,8 +3,9 @@
 A kind has no name and is no setting itself. One that fits a single setting does not belong here.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 from cyserve.config.core import Setting
 from cyserve.config.validators import (
@@ -14,6 +15,10 @@ from cyserve.config.validators import (
     validate_seconds,
     validate_string,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Number(Setting):

@@ -3,13 +3,18 @@
 Declarations only: whether a file can be written or a level exists is found out by the logger.
 """
 
+from __future__ import annotations
+
 import sys
-from typing import Any
 
 from cyserve.address import parse_address
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import validate_access_log_format, validate_class, validate_dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "AccessLog",

@@ -3,11 +3,15 @@
 Only looks: what becomes of such a name is decided where the file is read.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.config.core import Setting
 
 __all__ = ("misspelt", "nearest_setting")
@@ -18,12 +22,12 @@ _LIKENESS = 0.85
 _PLAIN = (int, float, str, list, tuple, dict)
 
 
-def nearest_setting(name: str, settings: "Mapping[str, Setting]") -> str | None:
+def nearest_setting(name: str, settings: Mapping[str, Setting]) -> str | None:
     """The setting that was probably meant by `name`: one with such a flag or name, else None."""
     return _by_flag(name, settings) or _by_likeness(name, settings)
 
 
-def misspelt(names: Mapping[str, Any], settings: "Mapping[str, Setting]") -> dict[str, str]:
+def misspelt(names: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, str]:
     """Which names of a Python config file look like settings written wrongly.
 
     names: the names and values of the file.
@@ -47,7 +51,7 @@ def misspelt(names: Mapping[str, Any], settings: "Mapping[str, Setting]") -> dic
     return found
 
 
-def _could_be(value: Any, setting: "Setting") -> bool:
+def _could_be(value: Any, setting: Setting) -> bool:
     """Whether the setting takes values of this kind, be it a bad one."""
     if callable(setting.default) is not isinstance(value, FunctionType):
         return False
@@ -60,7 +64,7 @@ def _could_be(value: Any, setting: "Setting") -> bool:
     return True
 
 
-def _by_flag(name: str, settings: "Mapping[str, Setting]") -> str | None:
+def _by_flag(name: str, settings: Mapping[str, Setting]) -> str | None:
     flag = name.lower().replace("_", "-")
     for known, setting in settings.items():
         if any(f.lstrip("-").replace("_", "-") == flag for f in setting.cli or ()):
@@ -68,7 +72,7 @@ def _by_flag(name: str, settings: "Mapping[str, Setting]") -> str | None:
     return None
 
 
-def _by_likeness(name: str, settings: "Mapping[str, Setting]") -> str | None:
+def _by_likeness(name: str, settings: Mapping[str, Setting]) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
     word = name.lower().replace("-", "_")

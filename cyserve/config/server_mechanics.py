@@ -3,8 +3,9 @@
 The settings of this section about what HTTP is accepted are in `http_mechanics.py`.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Number, Text, Texts
@@ -15,6 +16,10 @@ from cyserve.config.validators import (
     validate_group,
     validate_user,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "Chdir",

@@ -4,12 +4,17 @@ Declarations only; `cyserve.certificates` makes a context of them. The standard 
 not imported here: a server without TLS never loads it. Its constants are numbers.
 """
 
+from __future__ import annotations
+
 import sys
-from typing import Any
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Flag, Text
 from cyserve.config.validators import validate_pos_int
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "CACerts",

@@ -5,20 +5,26 @@ the values are worth is found out by the settings. Python reads TOML from 3.11 o
 package tomli does (`pip install cyserve[toml]`).
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
+from cyserve._pattern import Pattern
 from cyserve.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("PYPROJECT", "has_settings", "read_settings")
 
 PYPROJECT = "pyproject.toml"
 
 #: The usual spellings of the table, for when the file cannot be parsed.
-_TABLE = re.compile(rb"""^\s*\[?\s*tool\s*\.\s*["']?cyserve["']?\s*[].=]""", re.MULTILINE)
+_TABLE = Pattern(rb"""^\s*\[?\s*tool\s*\.\s*["']?cyserve["']?\s*[].=]""", re.MULTILINE)
 
 
 def has_settings(path: str) -> bool:

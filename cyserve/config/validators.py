@@ -5,16 +5,21 @@ Config.set puts the names of the source and of the setting and the value before 
 changes anything outside itself.
 """
 
+from __future__ import annotations
+
 import functools
 import grp
 import os
 import pwd
 from collections.abc import Callable
-from typing import Any
 
 from cyserve.errors import ConfigError
 from cyserve.importer import find_object, get_arity
 from cyserve.paths import launch_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "auto_int",

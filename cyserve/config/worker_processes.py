@@ -4,11 +4,15 @@ Declarations only. Which worker classes exist is known to `cyserve.workers` and
 `cyserve.importer`.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from cyserve.config.core import Setting
 from cyserve.config.kinds import Number, Seconds
 from cyserve.config.validators import validate_choice, validate_class
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "ASGIDisconnectGracePeriod",

@@ -4,9 +4,12 @@ First floor. Nothing here knows how waiting is done, which settings exist on the
 or how many processes there are.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.http.message import Message, Request
     from cyserve.http.parser import RequestParser
 
@@ -15,7 +18,7 @@ __all__ = ("Message", "Request", "RequestParser", "get_parser")
 
 def get_parser(
     cfg: Any, source: Any, source_addr: Any, http2_connection: bool = False
-) -> "RequestParser":
+) -> RequestParser:
     """A `RequestParser` for a source. Raises RuntimeError for HTTP/2, which is not there yet."""
     from cyserve.http.parser import RequestParser  # noqa: PLC0415 - who imports a part gets no more
 

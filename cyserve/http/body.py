@@ -4,28 +4,33 @@ A body that ends early or is malformed raises; it never looks complete (RFC 9112
 Waiting for bytes is the transport's business.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
 from cyserve import _accel
 from cyserve._errors import ContentTooLarge, NoMoreData, RequestTimeout
 from cyserve.http.transport import PlainTransport
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Reader(Protocol):
+        """Gives the decoded bytes of a body in order."""
+
+        def read(self, size: int) -> bytes:
+            """Up to `size` bytes, waiting for at least one; b"" when the body is complete."""
+
+        def ready(self, limit: int) -> bool:
+            """True when the body, or `limit` bytes of it, have come; never waits."""
+
+        def skip_received(self) -> bool:
+            """Drop what has come; True when the body is complete."""
+
+
 _PIECE = 65536
 _STRAIGHT = 8192  # from this size on a read is worth a system call of its own, and no copy
-
-
-class Reader(Protocol):
-    """Gives the decoded bytes of a body in order."""
-
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes, waiting for at least one; b"" when the body is complete."""
-
-    def ready(self, limit: int) -> bool:
-        """True when the body, or `limit` bytes of it, have come; never waits."""
-
-    def skip_received(self) -> bool:
-        """Drop what has come; True when the body is complete."""
 
 
 class _Source:
@@ -130,7 +135,7 @@ class ChunkedReader(_Source):
         self,
         transport: PlainTransport,
         timeout: float,
-        decoder: "_accel.ChunkedDecoder",
+        decoder: _accel.ChunkedDecoder,
         limit: int = 0,
     ) -> None:
         self.attach(transport, timeout)
@@ -181,7 +186,7 @@ class ChunkedReader(_Source):
 
 
 def open_body(
-    head: "_accel.RequestHead", transport: Any, rules: "_accel.HeadRules", timeout: float, most: int
+    head: _accel.RequestHead, transport: Any, rules: _accel.HeadRules, timeout: float, most: int
 ) -> LengthReader | ChunkedReader | None:
     """The reader for the body that a request's head announces; None for a request without one.
 

@@ -5,7 +5,7 @@ a worker, a greenlet) calls `proceed` when that has come, `expire` when the dead
 and `answered` after having run a request. It runs no application and watches no descriptor.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from cyserve._errors import (
     ForbiddenProxyRequest,
@@ -19,10 +19,15 @@ from cyserve.http.body import NO_BODY, Body, open_body
 from cyserve.http.context import NEVER, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
-from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.refusal import report
 from cyserve.http.request import Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cyserve.http.proxy_protocol import ProxyHeader
 
 # Steps: what the scheduler has to do next.
 CLOSE = 0  # call `close`
@@ -226,6 +231,8 @@ class Connection(Origin):
 
     def _read_proxy_header(self, now: float) -> int:
         """The first bytes of the connection may be a proxy's; never any later ones."""
+        from cyserve.http.proxy_protocol import ABSENT, UNSURE, parse, take  # noqa: PLC0415 - rarely on
+
         transport = self.transport
         context = self.context
         try:

@@ -3,11 +3,15 @@
 Values only: nothing is received, sent or decided here.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from cyserve import _accel
 from cyserve.http.policy import Policy
 from cyserve.http.refusal import access_function
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NEVER = float("inf")
 

@@ -4,12 +4,13 @@ A worker makes one `Cycle` and calls `run` for each complete request. Whatever g
 logged once, answered where an answer is still possible.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from cyserve import _accel
 from cyserve._errors import ConfigurationProblem, Refusal
@@ -21,6 +22,10 @@ from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response, is_made_otherwise, is_patched
 from cyserve.http.transport import peer_name
 from cyserve.scoreboard import Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _clock = _accel.runtime.CLOCK
 
@@ -145,7 +150,7 @@ class Cycle:
             resp.begin(req, sock)
         return resp
 
-    def _put_away(self, pool: "_accel.Pool", req: Request, resp: Response) -> None:
+    def _put_away(self, pool: _accel.Pool, req: Request, resp: Response) -> None:
         """Keep request and response for the next, if nobody else has."""
         connection = req.connection
         context = connection.context

@@ -4,12 +4,13 @@ An `Endpoint` holds a template with everything known before a request comes; the
 and adds the request's own keys. Nothing here parses HTTP.
 """
 
+from __future__ import annotations
+
+import functools
 import io
 import logging
 import os
 import sys
-from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from cyserve._errors import ConfigurationProblem
 from cyserve._grammar import READY_ENVIRON
@@ -17,6 +18,11 @@ from cyserve.http.body import NO_BODY
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper
 from cyserve.http.server_fields import own_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class ErrorsWrapper(io.RawIOBase):
@@ -167,7 +173,14 @@ def path_below(script_name: str, path: str) -> str:
         raise ConfigurationProblem(
             f"Request path {path!r} does not start with SCRIPT_NAME {script_name!r}"
         )
-    return unquote_to_bytes(rest).decode("latin-1")
+    return _unquoter()(rest).decode("latin-1")
+
+
+@functools.cache
+def _unquoter() -> Callable[[str], bytes]:
+    from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - only behind a prefix
+
+    return unquote_to_bytes
 
 
 def _name_from_host(environ: dict[str, Any], endpoint: Endpoint) -> tuple[str, str]:

@@ -4,8 +4,7 @@ The kernel only says that there is something to decide (the flags of `_grammar`)
 flag never gets here. Settings are read once, when a worker starts.
 """
 
-from ipaddress import ip_address
-from typing import Any
+from __future__ import annotations
 
 from cyserve import _accel
 from cyserve._errors import ExpectationFailed, InvalidHeaderName, InvalidSchemeHeaders
@@ -18,6 +17,11 @@ from cyserve._grammar import (
     HAS_UPGRADE,
 )
 from cyserve.http.request import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _RULES = (
     "limit_request_line",
@@ -43,8 +47,8 @@ class Policy:
             **{name: getattr(cfg, name) for name in _RULES},
             scheme_headers=tuple(self.scheme_headers),
         )
-        self.trusted = cfg.forwarded_allow_ips, cfg.forwarded_allow_networks()
-        self.proxies = cfg.proxy_allow_ips, cfg.proxy_allow_networks()
+        self.trusted = cfg.forwarded_allow_ips, cfg.forwarded_allow_networks
+        self.proxies = cfg.proxy_allow_ips, cfg.proxy_allow_networks
         self.forwarder_headers = frozenset(cfg.forwarder_headers)
         self.header_map: str = cfg.header_map or "refuse"
 
@@ -112,11 +116,13 @@ class Policy:
         req.headers = kept
 
 
-def _belongs(address: Any, allowed: list[str], networks: list[Any]) -> bool:
-    if "*" in allowed or not isinstance(address, tuple):
+def _belongs(address: Any, allowed: list[str], networks: Callable[[], list[Any]]) -> bool:
+    if "*" in allowed or not isinstance(address, tuple) or address[0] in allowed:
         return True
+    from ipaddress import ip_address  # noqa: PLC0415 - most trust the address of one proxy
+
     try:
         peer = ip_address(address[0].partition("%")[0])
     except ValueError:
         return False
-    return any(peer in network for network in networks)
+    return any(peer in network for network in networks())

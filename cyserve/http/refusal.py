@@ -6,25 +6,29 @@ Response and an environ, filled as far as the request is known. Nothing here sen
 decides; what cannot be shown safely is shown as "-"; no logger can end a worker here.
 """
 
-import re
+from __future__ import annotations
+
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
 from cyserve._errors import ServiceUnavailable
+from cyserve._pattern import Pattern
 from cyserve.http.errors import status_for
 from cyserve.http.request import Request
 from cyserve.http.response import Response
 from cyserve.http.transport import peer_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve.http.connection import Connection
 
 LINE_READ = 8192  # bytes of the input in which the request line is looked for
 TARGET_SHOWN = 512  # bytes of a target that is longer, or has not ended
 
 # Visible ASCII alone: loggers of users may escape nothing.
-_LINE = re.compile(rb"(?:\r\n)?([!-~]+) ([!-~]+) ([!-~]+)\r?\n")
-_BEGUN = re.compile(rb"(?:\r\n)?([!#$%%&'*+.^_`|~0-9A-Za-z-]{1,20}) ([!-~]{1,%d})" % TARGET_SHOWN)
+_LINE = Pattern(rb"(?:\r\n)?([!-~]+) ([!-~]+) ([!-~]+)\r?\n")
+_BEGUN = Pattern(rb"(?:\r\n)?([!#$%%&'*+.^_`|~0-9A-Za-z-]{1,20}) ([!-~]{1,%d})" % TARGET_SHOWN)
 
 
 class _UnreadHead:
@@ -76,7 +80,7 @@ def is_own_access(log: Any) -> bool:
     return stock is not None and bool(stock(log)) and access.__module__.startswith("cyserve.")
 
 
-def report(connection: "Connection", exc: BaseException) -> bool:
+def report(connection: Connection, exc: BaseException) -> bool:
     """Log that the request at hand is refused, or what has come of it; never raises.
 
     connection: its input still holds the bytes that could not be parsed; exc: the reason. Returns
@@ -104,7 +108,7 @@ def report(connection: "Connection", exc: BaseException) -> bool:
     return answered
 
 
-def _log_access(connection: "Connection", req: Any, exc: BaseException) -> None:
+def _log_access(connection: Connection, req: Any, exc: BaseException) -> None:
     context = connection.context
     try:
         resp = Response(req, connection.transport.sock, context.cfg)

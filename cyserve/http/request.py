@@ -5,11 +5,14 @@ It decides nothing: `policy` does. `RequestCore` is an extension type in a compi
 types: request.pxd), `Request` a Python class in any: what users subclass and patch.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from cyserve.http.body import NO_BODY, Body
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve import _accel
     from cyserve.http.connection import Connection
 

@@ -5,16 +5,21 @@ connection goes on. It writes to a transport and never waits except for a client
 `ResponseCore` is an extension type in a compiled build (response.pxd); `Response` never is.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from cyserve import _accel
 from cyserve.http.date import http_date
 from cyserve.http.request import AS_WRITTEN, Request
 from cyserve.http.server_fields import ServerFields, own_name
 from cyserve.http.transport import ForeignTransport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _log = logging.getLogger("gunicorn.http.wsgi")
 
@@ -92,7 +97,7 @@ class ResponseCore:
         self.early: list[tuple[str, str]] | None = None  # fields from before start_response
         self.server: str | None = None  # in place of the Server field's value
 
-    def reset(self, pool: "_accel.Pool") -> bool:
+    def reset(self, pool: _accel.Pool) -> bool:
         """Forget the request; False if somebody still knows this object or how to speak to it."""
         starter, hinter = self.starter, self.hinter
         known = starter is None or not (pool.alone(starter, 2) and pool.alone(hinter, 2))
@@ -106,7 +111,7 @@ class ResponseCore:
             self.direct = None
         return True
 
-    def __copy__(self) -> "ResponseCore":
+    def __copy__(self) -> ResponseCore:
         """For the access log of a response that may still change."""
         made = type(self).__new__(type(self))  # a subclass may want other arguments
         ResponseCore.__init__(made, self.req, self.sock, self.cfg, self.send_timeout)

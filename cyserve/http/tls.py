@@ -5,6 +5,8 @@ blocks, and after `fill` no byte waits unseen inside OpenSSL: a poller sees only
 Contexts and certificates are the caller's business.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import socket
@@ -13,7 +15,11 @@ from collections.abc import Callable
 from functools import partial
 
 from cyserve._errors import PlainHTTPRequest
-from cyserve.http.transport import PlainTransport, Waiter, _FileTail
+from cyserve.http.transport import PlainTransport, _FileTail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cyserve.http.transport import Waiter
 
 # What `handshake` waits for, as pollers spell it.
 READ = 1
@@ -34,7 +40,7 @@ _PLAIN = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 class TLSSocket(ssl.SSLSocket):
     """A client's socket as the application gets it; as `ClientSocket`, for the same reason."""
 
-    transport: "TLSTransport | None" = None
+    transport: TLSTransport | None = None
 
     def close(self) -> None:
         self._tell()

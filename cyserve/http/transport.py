@@ -5,6 +5,8 @@ A transport never blocks by itself; where a request has to wait it asks its wait
 poll(2) for a thread and may be an event hub for greenlets. Settings and logging stay outside.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -12,9 +14,19 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
 
 from cyserve import _accel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Waiter(Protocol):
+        """Waits until a descriptor is ready; seconds bound the wait; False when they ran out."""
+
+        def readable(self, fd: int, seconds: float) -> bool: ...
+        def writable(self, fd: int, seconds: float) -> bool: ...
+
 
 #: Bytes of a file sent at once, and how often for one client before it is the others' turn.
 _FILE_PIECE = 1 << 20
@@ -25,13 +37,6 @@ _STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 #: Bytes that may wait in memory for a slow client before the application is made to wait.
 HIGH_WATER = 65536
 _HIGH_WATER = HIGH_WATER  # C's in a compiled build
-
-
-class Waiter(Protocol):
-    """Waits until a descriptor is ready; seconds bound the wait; False when they ran out."""
-
-    def readable(self, fd: int, seconds: float) -> bool: ...
-    def writable(self, fd: int, seconds: float) -> bool: ...
 
 
 class PollWaiter:
@@ -82,7 +87,7 @@ class ClientSocket(socket.socket):
 
     __slots__ = ("transport",)
 
-    transport: "PlainTransport | None"
+    transport: PlainTransport | None
 
     def __init__(self, family: int, fd: int) -> None:
         super().__init__(family, _STREAM, 0, fd)
@@ -305,7 +310,7 @@ class PlainTransport:
         self.lend(False)  # sendfile(2) would block with it
         self.file = _FileTail(os.dup(fd), offset, count, tail)
 
-    def _flush_file(self, file: "_FileTail") -> int:
+    def _flush_file(self, file: _FileTail) -> int:
         for _ in range(_FILE_TURN):
             if not file.count:
                 break
@@ -401,7 +406,7 @@ class ForeignTransport(PlainTransport):
         if data:
             self.sock.sendall(data)
 
-    def _send_file(self, source: Any, file: "_FileTail") -> None:
+    def _send_file(self, source: Any, file: _FileTail) -> None:
         while file.count:
             data = source.read(min(file.count, HIGH_WATER))
             if not data:  # the file is shorter than promised: the framing is broken

@@ -5,8 +5,9 @@ before a worker begins to serve; `cycle` looks here then, and for SERVER also la
 server itself makes environs by `environ.Endpoint`; what is made here costs more and is the same.
 """
 
+from __future__ import annotations
+
 import re
-from typing import Any, NamedTuple
 
 from cyserve import SERVER, SERVER_SOFTWARE
 from cyserve._errors import ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName
@@ -15,6 +16,14 @@ from cyserve.http.environ import Endpoint, ErrorsWrapper, base_environ
 from cyserve.http.request import Request
 from cyserve.http.response import FileWrapper, Response, ResponseCore, is_patched
 from cyserve.http.response import _log as log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    HEADER_VALUE_RE: re.Pattern[str]
+    STATUS_RE: re.Pattern[str]
+    TOKEN_RE: re.Pattern[str]
 
 __all__ = (
     "BLKSIZE",
@@ -42,15 +51,26 @@ WSGIErrorsWrapper = ErrorsWrapper
 BLKSIZE = 0x3FFFFFFF
 
 _value = f"[{re.escape(VALUE.decode('latin-1'))}]*"
-TOKEN_RE = re.compile(f"[{re.escape(TOKEN.decode())}]+")
-HEADER_VALUE_RE = re.compile(_value)
-STATUS_RE = re.compile(f"[0-9]{{3}}(?: {_value})?")
+_PATTERNS = {
+    "TOKEN_RE": f"[{re.escape(TOKEN.decode())}]+",
+    "HEADER_VALUE_RE": _value,
+    "STATUS_RE": f"[0-9]{{3}}(?: {_value})?",
+}
 
 
-class _Listener(NamedTuple):
+def __getattr__(name: str) -> re.Pattern[str]:
+    """gunicorn's patterns are made when somebody asks: the kernel does without."""
+    if name not in _PATTERNS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = globals()[name] = re.compile(_PATTERNS[name])
+    return made
+
+
+class _Listener:
     """A listener of which only the address is known."""
 
-    address: Any
+    def __init__(self, address: Any) -> None:
+        self.address = address
 
     def getsockname(self) -> Any:
         return self.address

@@ -14,13 +14,16 @@ import signal
 import sys
 import time
 from types import FrameType, MethodType
-from typing import Any
 
 from cyserve import process
 from cyserve.certificates import Certificates
 from cyserve.errors import user_traceback
 from cyserve.scoreboard import READY, STARTING, Scoreboard, Serving, Slot
 from cyserve.workers.workertmp import WorkerTmp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _STDERR = 2
 

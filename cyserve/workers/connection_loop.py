@@ -7,12 +7,13 @@ request (the worker does, between `next` and `answered`). One thread at a time m
 worker sees to that.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import socket
 from collections import deque
 from time import sleep
-from typing import Any
 
 from cyserve import _accel
 from cyserve.certificates import Certificates
@@ -20,10 +21,14 @@ from cyserve.http.connection import CLOSE, READ, RUN, WRITE, Connection
 from cyserve.http.context import Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
-from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, Waiter, peer_of
+from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, peer_of
 from cyserve.scoreboard import DRAINING
 from cyserve.sock import somebody_waits
 from cyserve.workers.transports import transport_maker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
 COUNT = 0.001  # seconds between looks at how many connections the other workers hold
@@ -66,7 +71,7 @@ class ConnectionLoop:
     its client; multithread: what the environ says.
     """
 
-    def __init__(self, worker: Any, waiter: Waiter, *, multithread: bool = False) -> None:
+    def __init__(self, worker: Any, waiter: Any, *, multithread: bool = False) -> None:
         cfg = worker.cfg
         self.worker = worker
         self.log = worker.log

@@ -5,15 +5,19 @@ through what is ready, one request after the other. It may not sleep, and holds 
 but while the application runs: loop, turns and poller belong to whoever has it.
 """
 
+from __future__ import annotations
+
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from cyserve.http.connection import Connection
 from cyserve.http.cycle import Cycle
 from cyserve.workers.connection_loop import ConnectionLoop
 from cyserve.workers.turns import PAUSE, Turns
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyserve import _accel
 
 

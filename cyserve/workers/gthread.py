@@ -6,13 +6,14 @@ keeps: signals, heartbeats, deadlines, the end. So an application may take as lo
 Loop and turns belong to whoever holds `lock`; the application runs without it. HTTP is not here.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
 import threading
 import time
 from collections import deque
-from typing import Any
 
 from cyserve import _accel
 from cyserve.http.connection import READ, Connection
@@ -23,6 +24,10 @@ from cyserve.workers.base import Worker, is_as_written
 from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
 from cyserve.workers.crew import Crew
 from cyserve.workers.turns import NAP, PARK, WAIT, Turns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 HELD = 0.05  # seconds for which an access line may wait to be written, in a worker with many
 MANY = 100  # lines per second

@@ -4,7 +4,7 @@ Simple and isolating: an application runs alone in its process. Clients are gath
 connection loop, so slow ones do not hold the worker; only the application does.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from cyserve.http.connection import Connection
 from cyserve.http.cycle import Cycle, known
@@ -12,6 +12,10 @@ from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker, is_as_written
 from cyserve.workers.connection_loop import TICK, ConnectionLoop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class StopWaiting(Exception):

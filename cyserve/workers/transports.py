@@ -4,13 +4,18 @@ Decided once, when it begins to serve: loops and greenlets make theirs alike, an
 that serves TLS loads it.
 """
 
+from __future__ import annotations
+
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from cyserve.certificates import Certificates
 from cyserve.http.transport import PlainTransport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def transport_maker(worker: Any, waiter: Any) -> Callable[[socket.socket], PlainTransport]:

@@ -4,9 +4,13 @@ There is no file: the heartbeat is a number in shared memory (`scoreboard`), whi
 disk can hold up.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from cyserve.scoreboard import Scoreboard, Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("WorkerTmp",)
 
