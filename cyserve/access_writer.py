@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import FunctionType
 
+from cyserve import _accel
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TextIO
-
-from cyserve import _accel
 
 __all__ = ("DirectAccessLog", "Line", "new_tray")
 

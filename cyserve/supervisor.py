@@ -16,7 +16,6 @@ import time
 import traceback
 
 from cyserve import process, signals, sock
-from cyserve.access_writer import new_tray
 from cyserve.children import ABORT_GRACE, BackOff, Child
 from cyserve.errors import AppImportError, ConfigError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
@@ -142,6 +141,9 @@ class Supervisor:
         )
         worker.slot = self.scoreboard.claim()
         if getattr(worker, "holds_lines", False):  # it may not be derived from ours
+            # Here: a kernel that cannot be loaded must not break the import of the master.
+            from cyserve.access_writer import new_tray  # noqa: PLC0415
+
             worker.tray = new_tray()
         self.cfg.pre_fork(self, worker)
         try:

@@ -5,6 +5,7 @@ because a test holds it and not because somebody remembers it.
 """
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import cyserve
-from cyserve import _compiled
+from cyserve import _accel, _compiled
 
 TREE = Path(__file__).resolve().parents[1]
 PACKAGE = TREE / "cyserve"
@@ -204,6 +205,34 @@ def test_master_starts_without_tls_and_event_loops() -> None:
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(cyserve.__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.stdout.strip(), run.stderr) == ("[]", "")
+
+
+def test_bare_start_loads_only_what_serves(tmp_path: Path) -> None:
+    """Everything here takes milliseconds of each start, and most servers never use it."""
+    needless = ["argparse", "base64", "gettext", "inspect", "locale", "pickle"]
+    needless += ["queue", "random", "shlex", "shutil", "socketserver", "ssl", "subprocess"]
+    needless += ["cyserve.config.parser", "cyserve.debug", "cyserve.http.proxy_protocol"]
+    if _accel.implementation() == "compiled":  # the twins name types at run time
+        needless += ["ipaddress", "typing", "urllib.parse"]
+    code = (
+        "import sys; before = set(sys.modules); import os\n"
+        "from cyserve.app.wsgiapp import WSGIApplication\n"
+        "sys.argv[1:] = ['-k', 'gthread', '--bind', '127.0.0.1:0', '--preload', 'app:app']\n"
+        "cfg = WSGIApplication().cfg; cfg.worker_class; cfg.logger_class(cfg)\n"
+        f"print([m for m in {needless} if m in sys.modules and m not in before])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,  # where there is no configuration
+        env={
+            **{k: v for k, v in os.environ.items() if not k.endswith("_CMD_ARGS")},
+            "PYTHONPATH": str(Path(cyserve.__file__).resolve().parents[1]),
+        },
         capture_output=True,
         text=True,
         check=False,
