@@ -18,6 +18,8 @@ _STRAIGHT = 8192  # from this size on a read is worth a system call of its own, 
 class Reader(Protocol):
     """Gives the decoded bytes of a body in order."""
 
+    before_waiting: Callable[[], None] | None  # called before it waits for the client
+
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, waiting for at least one; b"" when the body is complete."""
 
@@ -182,6 +184,8 @@ class ChunkedReader(_Source):
 
 class _NoBody:
     """The reader of a request without a body."""
+
+    before_waiting: Callable[[], None] | None = None
 
     def read(self, size: int) -> bytes:
         return b""

@@ -163,4 +163,4 @@ def read_request(
     bodies = Opener(source.policy.rules, float("inf"), cfg.client_max_body_size)
     request.body = bodies.open(request.head, None, unreader)
     if request.body is not NO_BODY:
-        request.body.reader.before_waiting = source.send_continue  # type: ignore[attr-defined]
+        request.body.reader.before_waiting = source.send_continue
