@@ -5,7 +5,8 @@ from cyserve._runtime cimport Pool
 
 cdef class Context:
     cdef public object cfg, log, handle_error, access, policy, rules, proxy_protocol
-    cdef public Pool requests
+    cdef public Pool requests, connections
     cdef HeadRules direct_rules
+    cdef public bint expects_proxy
     cdef public long long body_buffer_size, max_body_size
     cdef public double handshake_timeout, header_timeout, body_timeout, send_timeout, idle_timeout
