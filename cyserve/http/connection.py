@@ -96,21 +96,19 @@ class Connection(Origin):
         self.requests = 0
         self.state = _PROXY if self.context.expects_proxy else _HEAD
         self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
-        self.deadline = _NEVER  # by the monotonic clock
+        self.deadline = self.linger_until = _NEVER  # by the monotonic clock
         self.idle_since = _NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
         self.over = False  # the client has said that nothing comes after what it sent
         self.lent = False  # the application may use the socket itself (Upgrade)
-        self.linger_until = _NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
         self.fd = self.transport.fd
         self.step = _READ
-        self.interest = 0
+        self.interest = self.place = 0
         self.signalled = False  # something had come already when it was last told so
-        self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
     def leave(self, pool: "_accel.Pool") -> bool:
