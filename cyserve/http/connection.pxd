@@ -4,6 +4,7 @@ cimport cython
 
 from cyserve._parser cimport HeadRules
 from cyserve._runtime cimport Pool
+from cyserve.http.body cimport BodyCore
 from cyserve.http.context cimport Context
 from cyserve.http.request cimport Origin, RequestCore
 from cyserve.http.transport cimport PlainTransport
@@ -37,7 +38,7 @@ cdef class Connection(Origin):
     @cython.locals(state=int, step=int, waiting=Py_ssize_t)
     cpdef int expire(self, double now) except -1
 
-    @cython.locals(req=RequestCore)
+    @cython.locals(req=RequestCore, core=BodyCore)
     cpdef finish_request(self)
     cpdef int refuse(self, object exc, double now) except -1
 
@@ -54,6 +55,8 @@ cdef class Connection(Origin):
     @cython.locals(context=Context, limit="long long")
     cdef _start_body(self, RequestCore req)
     cdef int _run(self) except -1
+
+    @cython.locals(body=BodyCore)
     cdef int _gather(self, RequestCore req, double now) except -1
 
     @cython.locals(pending=Py_ssize_t)
