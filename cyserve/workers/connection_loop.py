@@ -2,12 +2,9 @@
 
 Heads and small bodies are gathered, slow answers finished and closing connections lingered over
 here, with non-blocking calls only: a client that does nothing costs a descriptor, never a thread.
-Nothing here looks into HTTP (`http.connection` says what a connection waits for) or runs a
-request (the worker does, between `next` and `answered`). One thread at a time may be in here; the
-worker sees to that.
+Nothing here looks into HTTP (`http.connection` does) or runs a request (the worker does, between
+`next` and `answered`). One thread at a time may be in here; the worker sees to that.
 """
-
-from __future__ import annotations
 
 import errno
 import socket
@@ -21,7 +18,7 @@ from cyserve.http.context import Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, peer_of
-from cyserve.scoreboard import DRAINING
+from cyserve.scoreboard import DRAINING, Slot
 from cyserve.sock import somebody_waits
 from cyserve.workers.base import draining_ends, empty
 from cyserve.workers.transports import transport_maker
@@ -42,7 +39,7 @@ BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 ROOM = 32  # idle connections closed at once, at most, to make room
 
-_clock = _accel.runtime.CLOCK
+_clock, _gate = _accel.runtime.CLOCK, _accel.runtime.GATE
 
 # Connection.place: where it is.
 WAITING = 0  # for its client
@@ -72,7 +69,7 @@ class ConnectionLoop:
     its client; multithread: what the environ says.
     """
 
-    def __init__(self, worker: Any, waiter: Any, *, multithread: bool = False) -> None:
+    def __init__(self, worker: "Any", waiter: "Any", *, multithread: bool = False) -> None:
         cfg = worker.cfg
         self.worker = worker
         self.log = worker.log
@@ -82,8 +79,9 @@ class ConnectionLoop:
         self.max_connections: int = cfg.worker_connections
         self.certificates: Certificates | None = worker.certificates
         self.make_transport = transport_maker(worker, waiter)
-        self.take_client = _accel.io.accept
-        self.slot = worker.slot
+        self.slot: Slot = worker.slot
+        #: Connections that nobody has kept are used again, but where some lose their descriptors.
+        self.reuses = _accel.is_compiled and self.certificates is None and worker.watch is None
         self.poller = _accel.poll.Poller()
         # Told once, the kernel need not look again whether it has been read. With TLS, or a PROXY
         # header before the head, not all that has come is read at once.
@@ -220,12 +218,13 @@ class ConnectionLoop:
         waits = self.held and not self.accepting and self.open and self.worker.alive
         return self.hold_until if waits else float("inf")
 
-    def run(self, serve: Any, cycle: Cycle | None = None) -> None:
+    def run(self, serve: "Any", cycle: Cycle | None = None) -> None:
         """Serve with one thread until the worker is told to stop.
 
         serve: runs the request of a connection; cycle: does it if `serve` would do nothing else.
         """
-        worker, waiter = self.worker, self.waiter
+        worker = self.worker
+        allowance: Any = None if cycle is None else self.waiter  # a PollWaiter
         tick = min(TICK, worker.timeout or TICK)
         next_beat = 0.0
         self.poller.register(self.wake_fd, _READ)
@@ -239,7 +238,7 @@ class ConnectionLoop:
                 if cycle is None:
                     serve(connection)
                 else:
-                    waiter.restart()  # a PollWaiter
+                    allowance.restart()
                     assert connection.request is not None
                     cycle.run(connection.request)
                 self.answered(connection)
@@ -355,10 +354,10 @@ class ConnectionLoop:
             if not self._make_room():
                 self._pause_accepting()
                 return None
-        transport = None
-        while transport is None:
+        connection = None
+        while connection is None:
             try:
-                accepted = self.take_client(listener)
+                fd = _gate.accept(listener)
             except OSError as exc:
                 if exc.errno not in ACCEPT_LATER:
                     raise
@@ -367,28 +366,32 @@ class ConnectionLoop:
                     self.log.error("Cannot accept connections for now: %s", exc)
                 self._pause_accepting()
                 return None
-            if accepted is None:
+            if fd < 0:
                 return None
-            fd, address = accepted
-            transport = self._transport(fd, endpoint)
-        if address is None:
-            address = peer_of(transport.sock)
-        connection = Connection(transport, address, endpoint, self.context)
-        connection.fd = transport.fd
-        self.connections[connection.fd] = connection
-        self.slot.connections = len(self.connections)
+            connection = self._connection(fd, _gate.address, endpoint)
+        self.connections[fd] = connection
+        self.slot.count(len(self.connections))
         return connection
 
-    def _transport(self, fd: int, endpoint: Endpoint) -> PlainTransport | None:
-        """The transport of a client's socket; None if the client has gone already."""
+    def _connection(self, fd: int, address: "Any", endpoint: Endpoint) -> Connection | None:
+        """The connection of a client's socket; None if the client has gone already."""
+        connection: Connection | None = self.context.connections.take()
+        if connection is not None and address is not None:
+            connection.transport.begin(fd)
+            connection.begin(address, endpoint)
+            return connection
         if self.certificates is None:
-            return PlainTransport(_new_socket(UnusedSocket), self.waiter, fd)
-        sock = ClientSocket(int(endpoint.listener.sock.family), fd)
-        try:
-            return self.make_transport(sock)
-        except OSError:
-            sock.close()
-            return None
+            transport = PlainTransport(_new_socket(UnusedSocket), self.waiter, fd)
+        else:
+            sock = ClientSocket(int(endpoint.listener.sock.family), fd)
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()
+                return None
+        if address is None:
+            address = peer_of(transport.sock)
+        return Connection(transport, address, endpoint, self.context)
 
     def _make_room(self) -> bool:
         """Close the connections that have been idle for longest, a few at a time."""
@@ -487,7 +490,11 @@ class ConnectionLoop:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
             self._unregister(connection)
             del self.connections[connection.fd]
-            self.slot.connections = len(self.connections)
-        connection.close()
+            self.slot.count(len(self.connections))
+        spent = self.context.connections
+        if self.reuses and connection.leave(spent):
+            spent.give(connection)
+        else:
+            connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
