@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.load.figures import Aim
 from benchmarks.load.lineup import OURS, C
-from benchmarks.load.report import number, summarise, table
+from benchmarks.load.report import number, one_at_a_time, summarise, table
 from benchmarks.load.servers import SERVERS
 
 Result = dict[str, Any]
@@ -195,7 +195,7 @@ def not_first(results: Sequence[Result]) -> list[tuple[str, str, str, str, float
             figures = {
                 name: figure[key]
                 for name, figure in summary.items()
-                if figure.get(key) and _comparable(name, key)
+                if figure.get(key) and _comparable(name, key, result)
             }
             ours = [name for name in figures if name.startswith("cyserve")]
             if not ours:
@@ -208,11 +208,11 @@ def not_first(results: Sequence[Result]) -> list[tuple[str, str, str, str, float
     return rows
 
 
-def _comparable(name: str, key: str) -> bool:
+def _comparable(name: str, key: str, result: Result) -> bool:
     server = SERVERS.get(name.partition("@")[0])
     if server is None or server.fixed_answer or name.endswith("-nolog"):
         return False
-    return not (server.one_at_a_time and key == "p99_us")
+    return key != "p99_us" or not one_at_a_time(name, result)
 
 
 def not_first_table(results: Sequence[Result]) -> list[str]:

@@ -73,6 +73,11 @@ class Case:
     workers: int = 1
     pause: int = 0
 
+    @property
+    def closes(self) -> bool:
+        """Each request has a connection of its own."""
+        return ("Connection", "close") in self.headers
+
     def request(self, host: str) -> bytes:
         """The request as bytes on the wire, with a Host field for `host`."""
         fields = [("Host", host), *self.headers]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from benchmarks.load.cases import CASES
 from benchmarks.load.servers import SERVERS
 
 Result = dict[str, Any]
@@ -22,10 +23,11 @@ ONE_AT_A_TIME = (
 )
 
 
-def one_at_a_time(name: str) -> bool:
-    """Whether that is a server whose latencies are not comparable."""
+def one_at_a_time(name: str, result: Result) -> bool:
+    """Whether that is a server whose latencies are not comparable in that case."""
     server = SERVERS.get(name.partition("@")[0])
-    return server is not None and server.one_at_a_time
+    case = CASES.get(result["case"])
+    return bool(server and server.one_at_a_time and not (case and case.closes))
 
 
 def summarise(result: Result, base: str) -> dict[str, dict[str, float]]:
@@ -120,7 +122,7 @@ def case_table(result: Result) -> list[str]:
     base = result["base"]
     rows = []
     for name, figures in summarise(result, base).items():
-        mark = " \\*" if one_at_a_time(name) else ""
+        mark = " \\*" if one_at_a_time(name, result) else ""
         rows.append(
             [
                 name,
@@ -138,8 +140,9 @@ def case_table(result: Result) -> list[str]:
     head = ["server", "CPU/request µs", "low-high", f"x {base}", "requests/s"]
     head += ["p50 ms", "p99 ms", "p99.9 ms", "PSS MB"]
     lines = table(head, rows)
-    for name in filter(one_at_a_time, result["rounds"]):
-        lines += ["", f"\\* {name} {ONE_AT_A_TIME}"]
+    for name in result["rounds"]:
+        if one_at_a_time(name, result):
+            lines += ["", f"\\* {name} {ONE_AT_A_TIME}"]
     for name, why in result["refused"].items():
         lines += ["", f"{name}: no figure, {in_short(why)}"]
     others = [

@@ -86,7 +86,8 @@ class Running:
     def answer(self, case: Case) -> tuple[int, str, bytes]:
         """Sends the case's request as it is measured: (status, content type, body).
 
-        Of pipelined requests the last answer is given; BenchError when it does not come.
+        Of pipelined requests the last answer is given; BenchError when it does not come, or when
+        the connection goes on though it was to be closed.
         """
         connection = socket.create_connection((HOST, self.port), timeout=10)
         try:
@@ -104,6 +105,8 @@ class Running:
                         raise
                     said = f"{self.server.name} answers {number} of {case.pipeline} requests"
                     raise BenchError(said) from None
+            if case.closes and not has_ended(connection):
+                raise BenchError(f"{self.server.name} keeps a connection that was to be closed")
             return response.status, response.headers.get("Content-Type", ""), body
         finally:
             connection.close()
@@ -118,6 +121,14 @@ class Running:
             self.stopped = True
             procs.stop_tree(self.pid)
             self.process.wait()
+
+
+def has_ended(connection: socket.socket) -> bool:
+    """Whether the other side has closed, within the socket's timeout."""
+    try:
+        return not connection.recv(1)
+    except TimeoutError:
+        return False
 
 
 def prepare(tmp: Path) -> None:

@@ -27,6 +27,8 @@ class Server:
         quiet: arguments added when it does not.
         tls_options: arguments added when a case asks for TLS.
         tls_inside: what {tls} stands for then.
+        closing: arguments added when each request is to have a connection of its own.
+        keeping: arguments added when not.
         environ: environment variables added.
         fixed_answer: answers hello whatever is asked, so it runs only the bodiless hello cases.
         tls: it speaks TLS whatever the case asks for.
@@ -45,6 +47,8 @@ class Server:
     quiet: tuple[str, ...] = ()
     tls_options: tuple[str, ...] = ()
     tls_inside: str = ""
+    closing: tuple[str, ...] = ()
+    keeping: tuple[str, ...] = ()
     fixed_answer: bool = False
     tls: bool = False
     one_at_a_time: bool = False
@@ -70,7 +74,8 @@ class Server:
 
     def command_line(self, case: Case, values: Mapping[str, str]) -> list[str]:
         """The command for a case, with every {word} of `values` filled in."""
-        command = [*self.command, *(self.tls_options if case.tls else ())]
+        command = [*self.command, *(self.closing if case.closes else self.keeping)]
+        command += self.tls_options if case.tls else ()
         command += (self.access_log or ()) if case.access_log else self.quiet
         words = {**values, "module": case.module, "app": case.app}
         inside = _fill(self.tls_inside, words) if case.tls else ""
@@ -193,13 +198,14 @@ _OTHERS = [
     ),
     _rival(
         "uwsgi",
-        "{bin}/uwsgi --http11-socket 127.0.0.1:{port} --module {module}:{app} --master "
-        "--processes {workers} --need-app",
+        "{bin}/uwsgi --module {module}:{app} --master --processes {workers} --need-app",
         package="uWSGI",
         packages=("gcc", "python3-dev"),
         quiet=("--disable-logging",),
         access_log=("--logto", "{log}"),
         one_at_a_time=True,
+        keeping=("--http11-socket", "127.0.0.1:{port}"),  # even when it is asked to close
+        closing=("--http-socket", "127.0.0.1:{port}", "--add-header", "Connection: close"),
     ),
     _rival("waitress", "{python} -m waitress --listen=127.0.0.1:{port} --threads=1 {module}:{app}"),
     _rival("cheroot", "{python} -m cheroot --bind 127.0.0.1:{port} --threads 1 {module}:{app}"),

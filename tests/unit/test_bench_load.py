@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # behind everything: the installed cyserve stays the one under test
 try:
-    from benchmarks.load import cases, instructions, lineup, measure, options, procs, report, wrk
+    from benchmarks.load import (
+        cases,
+        instructions,
+        lineup,
+        measure,
+        options,
+        procs,
+        report,
+        running,
+        wrk,
+    )
     from benchmarks.load.running import BenchError
     from benchmarks.load.servers import SERVERS, Server
 finally:
@@ -252,6 +263,12 @@ class TestServers:
         words = server.command_line(cases.CASES["hello-log"], {"tmp": "/t"})
         assert words == ["run", "load_apps:hello", "-l"]
 
+    def test_keeping_is_asked_for_where_it_is_wanted(self):
+        server = Server("s", "v", ("run",), keeping=("--keep",), closing=("--close", "{port}"))
+        assert server.command_line(cases.CASES["hello"], {}) == ["run", "--keep"]
+        words = server.command_line(cases.CASES["hello-close"], {"port": "80"})
+        assert words == ["run", "--close", "80"]
+
     def test_every_case_of_the_lineups_is_known(self):
         for usual in (lineup.LINEUP, lineup.QUICK):
             assert set(usual) <= set(cases.CASES)
@@ -292,6 +309,14 @@ class TestAnswers:
     def test_different_answers_are_refused(self, other):
         with pytest.raises(BenchError, match="answers differ: b"):
             measure.check_answers({"a": (200, "t", b"x"), "b": other})
+
+    def test_a_connection_that_goes_on_is_seen(self):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(0.01)
+            assert not running.has_ended(ours)
+            theirs.close()
+            assert running.has_ended(ours)
 
 
 class TestReport:
