@@ -55,7 +55,7 @@ cdef extern from *:
     void count(int *number, int change) nogil
     void nap_for(double seconds) nogil
     int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
-    uint32_t EPOLLIN, EPOLLEXCLUSIVE
+    uint32_t EPOLLIN, EPOLLEXCLUSIVE, EPOLLET, EPOLLRDHUP
     short POLLIN
 
 __all__ = ("Poller",)
@@ -63,6 +63,7 @@ __all__ = ("Poller",)
 cdef enum:
     BATCH = 64          # events taken at once
     LOOK = 20           # milliseconds between looks while threads are active
+    NEWS = 2            # what READ and WRITE are called is what epoll calls them
 
 cdef double LONG_WAIT = 0.001   # seconds of waiting for the GIL that only a computing thread causes
 cdef double LONG_NAP = 0.002    # seconds for threads that cope
@@ -71,9 +72,13 @@ cdef double LONG_NAP = 0.002    # seconds for threads that cope
 cdef class Poller:
     """Which of the registered descriptors are ready.
 
-    Level-triggered: a descriptor is reported as long as it is ready. Interests are READ (1) and
-    WRITE (4). Besides waiting itself it lets a second thread stand guard over the first, see
-    `watch`; for that the threads keep three numbers here.
+    Interests are READ (1) and WRITE (4), level-triggered: a descriptor is reported as long as it
+    is ready. NEWS (2) is READ told once, edge-triggered: whoever has been told reads until a read
+    brings less than was asked for. What is the last, since the peer has ended its stream, is
+    listed twice: such a read does not show the end. Without `edge` NEWS is the same as READ.
+
+    Besides waiting itself it lets a second thread stand guard over the first, see `watch`; for
+    that the threads keep three numbers here.
     """
 
     cdef int fd
@@ -83,11 +88,13 @@ cdef class Poller:
     cdef public bint called             # whoever is on guard is wanted
     cdef readonly int coming            # threads that are back and wait for the GIL
     cdef readonly bint contended        # the last one waited long
+    cdef readonly bint edge             # NEWS are told once
 
     def __cinit__(self):
         self.fd = epoll_create1(EPOLL_CLOEXEC)
         if self.fd < 0:
             PyErr_SetFromErrno(OSError)
+        self.edge = True
 
     def __dealloc__(self):
         if self.fd >= 0:
@@ -95,7 +102,7 @@ cdef class Poller:
 
     cdef int control(self, int operation, int fd, uint32_t events) except -1:
         cdef epoll_event event
-        event.events = events
+        event.events = EPOLLIN | EPOLLRDHUP | EPOLLET if events == NEWS else events
         event.data.fd = fd
         if epoll_ctl(self.fd, operation, fd, &event) < 0:
             PyErr_SetFromErrno(OSError)
@@ -228,11 +235,18 @@ cdef int errno_to_exception(int number) except -1:
 
 
 cdef list descriptors(epoll_event *events, int number):
+    """Those of the events, and behind them once more those of which nothing else will come."""
     cdef list found = PyList_New(number)
     cdef object fd   # for C's int a new object would be made at each of its uses
     cdef int at
+    cdef uint32_t seen = 0
     for at in range(number):
+        seen |= events[at].events
         fd = events[at].data.fd
         Py_INCREF(fd)
         PyList_SET_ITEM(found, at, fd)
+    if seen & EPOLLRDHUP:
+        for at in range(number):
+            if events[at].events & EPOLLRDHUP:
+                found.append(events[at].data.fd)
     return found

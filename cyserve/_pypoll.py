@@ -15,7 +15,7 @@ __all__ = ("Poller",)
 _LOOK = 0.02  # seconds between looks while threads are active
 _IDLE_LOOK = 0.5  # the same while none is, where idle threads would not notice anything
 _LONG_NAP = 0.002  # seconds for threads that cope
-_WRITE = 4
+_NEWS, _WRITE = 2, 4
 
 
 class _Epoll:
@@ -23,14 +23,21 @@ class _Epoll:
 
     def __init__(self) -> None:
         epoll = self._epoll = select.epoll()
-        self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
-        self.fileno, self.close = epoll.fileno, epoll.close
+        self.unregister, self.fileno, self.close = epoll.unregister, epoll.fileno, epoll.close
+
+    def register(self, fd: int, interest: int) -> None:
+        self._epoll.register(fd, _events(interest))
+
+    def modify(self, fd: int, interest: int) -> None:
+        self._epoll.modify(fd, _events(interest))
 
     def register_listener(self, fd: int) -> None:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def poll(self, seconds: float | None) -> list[int]:
-        return [fd for fd, _ in self._epoll.poll(seconds, 64)]
+        found = self._epoll.poll(seconds, 64)
+        last = [fd for fd, events in found if events & select.EPOLLRDHUP]
+        return [fd for fd, _ in found] + last
 
 
 class _Selector:
@@ -65,6 +72,11 @@ class _Selector:
         return [key.fd for key, _ in self._selector.select(seconds)]
 
 
+def _events(interest: int) -> int:
+    news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+    return news if interest == _NEWS else interest
+
+
 def _mask(interest: int) -> int:
     return selectors.EVENT_WRITE if interest == _WRITE else selectors.EVENT_READ
 
@@ -72,13 +84,18 @@ def _mask(interest: int) -> int:
 class Poller:
     """Which of the registered descriptors are ready.
 
-    Level-triggered: a descriptor is reported as long as it is ready. Interests are READ (1) and
-    WRITE (4). Besides waiting itself it lets a second thread stand guard over the first, see
-    `watch`; for that the threads keep three numbers here.
+    Interests are READ (1) and WRITE (4), level-triggered: a descriptor is reported as long as it
+    is ready. NEWS (2) is READ told once, edge-triggered: whoever has been told reads until a read
+    brings less than was asked for. What is the last, since the peer has ended its stream, is
+    listed twice: such a read does not show the end. Without `edge` NEWS is the same as READ.
+
+    Besides waiting itself it lets a second thread stand guard over the first, see `watch`; for
+    that the threads keep three numbers here.
     """
 
     def __init__(self) -> None:
-        self._watched: _Epoll | _Selector = _Epoll() if hasattr(select, "epoll") else _Selector()
+        self.edge = hasattr(select, "epoll")
+        self._watched: _Epoll | _Selector = _Epoll() if self.edge else _Selector()
         self.progress = 0  # counts what the threads get done
         self.waiting = 0  # connections taken from here and not yet looked at
         self.active = 0  # threads that are at work

@@ -18,7 +18,7 @@ cdef class Connection(Origin):
     cdef public int state, fd, step, interest, place
     cdef public double deadline, idle_since, linger_until
     cdef public object proxy_header
-    cdef public bint compiled, unread, over, lent
+    cdef public bint compiled, unread, over, lent, signalled
     cdef object _trusted
     cdef object __weakref__
 

@@ -68,6 +68,7 @@ class Connection(Origin):
         "proxy_header",
         "request",
         "requests",
+        "signalled",
         "state",
         "step",
         "template",
@@ -101,6 +102,7 @@ class Connection(Origin):
         self.fd = -1
         self.step = READ
         self.interest = 0
+        self.signalled = False  # something had come already when it was last told so
         self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
 
@@ -172,6 +174,7 @@ class Connection(Origin):
         if got > 0:
             return self._advance(now)
         if got < 0:
+            self.signalled = False
             return _READ
         if self.request is None:
             return CLOSE  # between requests, or within a head: nobody waits for an answer
@@ -475,5 +478,7 @@ class Connection(Origin):
             return CLOSE
         if got == 0 or now >= self.linger_until:
             return CLOSE
+        if got < 0:
+            self.signalled = False
         self.deadline = min(now + LINGER_SECONDS, self.linger_until)
         return _READ

@@ -13,9 +13,12 @@ cdef class PlainTransport:
     cdef OutputBuffer direct_output
     cdef public int fd
     cdef public Py_ssize_t waiting
-    cdef public bint broken, compiled, told
+    cdef public bint broken, compiled, full, told
 
+    @cython.locals(got=Py_ssize_t)
     cpdef Py_ssize_t fill(self, Py_ssize_t size) except -2
+
+    @cython.locals(data=bytes)
     cpdef bytes draw(self, Py_ssize_t size)
 
     @cython.locals(pending=Py_ssize_t)

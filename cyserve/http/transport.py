@@ -169,6 +169,7 @@ class PlainTransport:
         "direct_output",
         "fd",
         "file",
+        "full",
         "input",
         "make_head",
         "output",
@@ -195,6 +196,7 @@ class PlainTransport:
         self.direct_input = self.input if self.compiled else None
         self.direct_output = self.output if self.compiled else None
         self.file: _FileTail | None = None
+        self.full = False  # the last read has brought all that it could: there may be more
         self.waiting = 0  # bytes that the last flush could not send
         self.broken = False  # the client is gone: a send failed
 
@@ -211,7 +213,9 @@ class PlainTransport:
         if self.fd < 0:
             raise _closed()
         direct = self.direct_input
-        return self.input.fill(self.fd, size) if direct is None else direct.fill(self.fd, size)
+        got = self.input.fill(self.fd, size) if direct is None else direct.fill(self.fd, size)
+        self.full = got == size
+        return got
 
     def draw(self, size: int) -> bytes | None:
         """Up to `size` bytes out of `input`, or straight from the socket; never waits.
@@ -221,7 +225,9 @@ class PlainTransport:
         if self.fd < 0:
             raise _closed()
         direct = self.direct_input
-        return self.input.draw(self.fd, size) if direct is None else direct.draw(self.fd, size)
+        data = self.input.draw(self.fd, size) if direct is None else direct.draw(self.fd, size)
+        self.full = data is not None and len(data) == size
+        return data
 
     def flush(self) -> int:
         """Send what the socket takes without blocking; returns the bytes that still wait.

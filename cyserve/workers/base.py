@@ -23,6 +23,7 @@ from cyserve.scoreboard import READY, STARTING, Scoreboard, Serving, Slot
 from cyserve.workers.workertmp import WorkerTmp
 
 _STDERR = 2
+FAREWELL = 0.25  # seconds to tell those who wait in vain, and to leave before the master kills
 
 
 class Worker(Serving):
@@ -309,6 +310,24 @@ class Worker(Serving):
 def is_as_written(method: Any, stock: Any) -> bool:
     """Whether a bound method is `stock` itself. The proxies of wrapt show its `__func__`, too."""
     return type(method) is MethodType and method.__func__ is stock
+
+
+def draining_ends(patience: float) -> tuple[float, float]:
+    """Seconds for which a stopping worker still begins requests, and those for which it stays.
+
+    patience: seconds after which the master kills it.
+    """
+    margin = min(FAREWELL, patience / 4)
+    return patience - 2 * margin, patience - margin
+
+
+def empty(fd: int) -> None:
+    """Drop the bytes in a pipe whose only meaning was to wake somebody."""
+    try:
+        while len(os.read(fd, 4096)) == 4096:
+            pass
+    except BlockingIOError:
+        pass
 
 
 _HANDLE_ERROR = Worker.handle_error

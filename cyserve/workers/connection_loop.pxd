@@ -8,7 +8,7 @@ from cyserve.http.context cimport Context
 from cyserve.http.cycle cimport Cycle
 from cyserve.http.transport cimport PlainTransport
 
-cdef int _READ, _WRITE, _RUN, _WAITING, _READY, _RUNNING
+cdef int _READ, _WRITE, _RUN, _NEWS, _WAITING, _READY, _RUNNING
 cdef double _LOOK
 cdef Clock _clock
 
@@ -24,7 +24,7 @@ cdef class ConnectionLoop:
     cdef public double next_complaint, next_look, next_breath, hold_until, next_count
     cdef public Py_ssize_t max_connections, share
     cdef public dict endpoints, connections
-    cdef public int wake_fd
+    cdef public int wake_fd, news
     cdef public bint accepting, lightest, open, held
 
     @cython.locals(ready=Row, connection=Connection, step=int)
@@ -35,6 +35,8 @@ cdef class ConnectionLoop:
 
     @cython.locals(now=double)
     cpdef answered(self, Connection connection)
+
+    @cython.locals(interest=int)
     cpdef settle(self, Connection connection, int step)
 
     @cython.locals(connection=Connection, step=int)

@@ -8,7 +8,6 @@ worker sees to that.
 """
 
 import errno
-import os
 import socket
 from collections import deque
 from time import sleep
@@ -23,6 +22,7 @@ from cyserve.http.environ import Endpoint
 from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, Waiter, peer_of
 from cyserve.scoreboard import DRAINING
 from cyserve.sock import somebody_waits
+from cyserve.workers.base import draining_ends, empty
 from cyserve.workers.transports import transport_maker
 
 ACCEPT_BATCH = 64  # connections taken from a listener before looking at the others again
@@ -35,7 +35,6 @@ COMPLAIN_SECONDS = 60.0  # between log lines about descriptors that ran out
 LOOK = 0.001  # seconds that rows of pipelined requests may take before a look at the others
 BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
-FAREWELL = 0.25  # seconds to tell those who wait in vain, and to leave before the master kills
 ROOM = 32  # idle connections closed at once, at most, to make room
 
 _clock = _accel.runtime.CLOCK
@@ -46,8 +45,10 @@ READY = 1  # in `ready`: something has come, or its next request is in its buffe
 RUNNING = 2  # with a thread that runs its request
 LOST = 3  # with a thread that does not come back (request_timeout)
 
+NEWS = 2  # an interest: READ, but told once for what has come
+
 # The same under names that are C's in a compiled build, where a public one has to be looked up.
-_READ, _WRITE, _RUN, _LOOK = READ, WRITE, RUN, LOOK
+_READ, _WRITE, _RUN, _LOOK, _NEWS = READ, WRITE, RUN, LOOK, NEWS
 _WAITING, _READY, _RUNNING = WAITING, READY, RUNNING
 
 _new_socket = socket.socket.__new__
@@ -79,6 +80,10 @@ class ConnectionLoop:
         self.take_client = _accel.io.accept
         self.slot = worker.slot
         self.poller = _accel.poll.Poller()
+        # Told once, the kernel need not look again whether it has been read. With TLS, or a PROXY
+        # header before the head, not all that has come is read at once.
+        plain = self.certificates is None and self.context.proxy_protocol == "off"
+        self.news = NEWS if self.poller.edge and plain else READ
         self.endpoints = {
             listener.fileno(): Endpoint(cfg, listener, multithread=multithread)
             for listener in worker.sockets
@@ -155,6 +160,8 @@ class ConnectionLoop:
             elif connection.place == _WAITING:
                 connection.place = _READY
                 self.ready.push(connection)
+            elif connection.interest == _NEWS and not connection.signalled:
+                connection.signalled = True
             elif connection.place == _RUNNING and connection.interest:
                 self._unregister(connection)  # more than its turn can take: it would be seen again
 
@@ -169,9 +176,13 @@ class ConnectionLoop:
     def settle(self, connection: Connection, step: int) -> None:
         """Do what the connection needs next."""
         connection.step = step
-        if step == _READ or step == _WRITE:
+        if step == _READ and (connection.signalled or connection.transport.full):
+            connection.place = _READY  # nobody will tell us again
+            self.ready.push(connection)
+        elif step == _READ or step == _WRITE:
             connection.place = _WAITING
-            if connection.interest != step and not self._register(connection, step):
+            interest = self.news if step == _READ else _WRITE
+            if connection.interest != interest and not self._register(connection, interest):
                 return
             if connection.deadline < self.earliest:
                 self.earliest = connection.deadline
@@ -475,21 +486,3 @@ class ConnectionLoop:
         connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()
-
-
-def draining_ends(patience: float) -> tuple[float, float]:
-    """Seconds for which a stopping worker still begins requests, and those for which it stays.
-
-    patience: seconds after which the master kills it.
-    """
-    margin = min(FAREWELL, patience / 4)
-    return patience - 2 * margin, patience - margin
-
-
-def empty(fd: int) -> None:
-    """Drop the bytes in a pipe whose only meaning was to wake somebody."""
-    try:
-        while len(os.read(fd, 4096)) == 4096:
-            pass
-    except BlockingIOError:
-        pass

@@ -27,6 +27,7 @@ from cyserve import process
 from cyserve.http.connection import READ, Connection
 from cyserve.http.transport import accept
 from cyserve.scoreboard import DRAINING
+from cyserve.workers.base import draining_ends, empty
 from cyserve.workers.base_async import AsyncWorker
 from cyserve.workers.connection_loop import (
     ACCEPT_BATCH,
@@ -37,8 +38,6 @@ from cyserve.workers.connection_loop import (
     STOP_SECONDS,
     TICK,
     WAITING,
-    draining_ends,
-    empty,
 )
 from cyserve.workers.greenlet_interrupts import GreenletInterrupter
 from cyserve.workers.hub import HubSocket, HubWait, expire_overdue

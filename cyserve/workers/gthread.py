@@ -19,8 +19,8 @@ from cyserve.http.connection import READ, Connection
 from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
-from cyserve.workers.base import Worker, is_as_written
-from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop, empty
+from cyserve.workers.base import Worker, empty, is_as_written
+from cyserve.workers.connection_loop import LOST, RUNNING, TICK, ConnectionLoop
 from cyserve.workers.crew import Crew
 from cyserve.workers.turns import NAP, PARK, WAIT, Turns
 

@@ -3,8 +3,10 @@
 import logging
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,26 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
         monkeypatch.setattr(_accel, name, module)
     monkeypatch.setattr(_accel, "is_compiled", request.param == "compiled")
     return modules
+
+
+@pytest.fixture(params=["Worker", "Threads"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    """What runs a connection loop: one thread, as sync has it, or several that take turns."""
+    return getattr(import_module("loop_helpers"), request.param)
+
+
+@pytest.fixture
+def serve(kernel: list[ModuleType], engine: Any) -> Iterator[Callable[..., Any]]:
+    """Makes workers, not yet started, that serve an application with real sockets."""
+    workers: list[Any] = []
+
+    def make(app: Any, **kwargs: Any) -> Any:
+        workers.append(engine(app, **kwargs))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
 
 
 @pytest.fixture

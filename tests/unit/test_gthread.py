@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from test_connection_loop import GET, Threads, hello, read_all
+from loop_helpers import GET, Threads, hello, read_all
 
 from cyserve.workers.gthread import TConn, ThreadWorker
 from cyserve.workers.turns import WAIT

@@ -4,7 +4,7 @@ import gc
 import socket
 
 import pytest
-from test_connection_loop import GET, Threads, Worker, read_all
+from loop_helpers import GET, Threads, Worker, read_all
 
 from cyserve.http.response import Response
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from test_connection_loop import GET, Worker, hello, read_all
+from loop_helpers import GET, Worker, hello, read_all
 
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter

@@ -14,7 +14,7 @@ import pytest
 
 from cyserve import _accel
 
-READ, WRITE = 1, 4
+READ, NEWS, WRITE = 1, 2, 4
 LONG = 20.0  # seconds that nothing may take
 
 COMPILED = ["compiled"] if _accel.implementation() == "compiled" else []
@@ -94,6 +94,51 @@ def test_reading_and_writing(poller, pair):
     assert poller.wait(LONG) == [fd]  # the end is something to read
     poller.unregister(fd)
     assert poller.take() == []
+
+
+@epoll
+def test_news_are_told_once(poller, pair):
+    ours, theirs = pair
+    fd = ours.fileno()
+    assert poller.edge
+    poller.register(fd, NEWS)
+    theirs.send(b"x")
+    assert poller.take() == [fd]
+    assert poller.take() == []
+    theirs.send(b"y")
+    assert poller.wait(LONG) == [fd]
+    poller.modify(fd, NEWS)  # what has not been read is news once more
+    assert poller.take() == [fd]
+    poller.unregister(fd)
+    poller.register(fd, NEWS)
+    assert poller.take() == [fd]
+
+
+@epoll
+def test_the_end_of_the_news_is_listed_twice(poller, pair):
+    ours, theirs = pair
+    others, silent = socket.socketpair()
+    with others, silent:
+        poller.register(ours.fileno(), NEWS)
+        poller.register(others.fileno(), NEWS)
+        theirs.send(b"x")
+        silent.send(b"x")
+        theirs.shutdown(socket.SHUT_WR)
+        found = poller.take()
+        assert sorted(found) == sorted([ours.fileno(), ours.fileno(), others.fileno()])
+        assert found[-1] == ours.fileno()
+        assert poller.take() == []
+        silent.close()  # its rest has not been read, it is a reset
+        assert poller.wait(LONG) == [others.fileno()] * 2
+
+
+@pytest.mark.parametrize("make", ["selectors"], indirect=True)
+def test_news_without_epoll_are_what_can_be_read(poller, pair):
+    ours, theirs = pair
+    assert not poller.edge
+    poller.register(ours.fileno(), NEWS)
+    theirs.send(b"x")
+    assert poller.take() == poller.take() == [ours.fileno()]
 
 
 @any_poller

@@ -256,6 +256,7 @@ class Poller(_pypoll.Poller):
     def __init__(self, sim):
         super().__init__()
         super().close()
+        self.edge = False  # nothing is told here: readiness is looked at
         self.sim = sim
         self.ready = {}  # fd -> client, in the order of arrival
         self.sleepers = []  # (thread, number of its sleep)
