@@ -2,8 +2,8 @@
 
 `parser`, `io` and `poll` are bound at import and may be bound anew by `select` (when a
 configuration has been loaded, before workers are forked). Others write `_accel.io.OutputBuffer`,
-or take such names as locals when a worker boots; never `from cyserve import _io`. `runtime` goes
-with the engine, and stays what it is.
+or take such names as locals when a worker boots; never `from cyserve import _io`. `runtime` and
+`lines` go with the engine, and stay what they are.
 CYSERVE_NO_EXTENSIONS=1 forces the twins, CYSERVE_REQUIRE_EXTENSIONS=1 refuses them; PyPy and the
 like get the twins unless the latter is set. An extension that is present but broken is an error,
 never a silent fallback; so is a build of which a part is missing, the engine's (`_compiled`)
@@ -13,7 +13,7 @@ The classes' names (`_accel.ResponseHead`) are there for annotations only.
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
@@ -24,12 +24,15 @@ from cyserve._compiled import ENGINE, KERNEL
 
 if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     from cyserve import _io as io
+    from cyserve import _lines as lines
     from cyserve import _parser as parser
     from cyserve import _poll as poll
     from cyserve import _runtime as runtime
     from cyserve._io import InputBuffer as InputBuffer
     from cyserve._io import OutputBuffer as OutputBuffer
     from cyserve._io import ResponseHead as ResponseHead
+    from cyserve._lines import FormatLine as FormatLine
+    from cyserve._lines import Tray as Tray
     from cyserve._parser import ChunkedDecoder as ChunkedDecoder
     from cyserve._parser import HeadRules as HeadRules
     from cyserve._parser import RequestHead as RequestHead
@@ -40,7 +43,7 @@ if TYPE_CHECKING:  # what others see: the stubs, which both kinds obey
     from cyserve._runtime import Pool as Pool
     from cyserve._runtime import Row as Row
 
-__all__ = ("implementation", "io", "parser", "poll", "runtime", "select")
+__all__ = ("implementation", "io", "lines", "parser", "poll", "runtime", "select")
 
 is_compiled = False  # which kind they are now
 
@@ -140,17 +143,30 @@ def implementation() -> Literal["compiled", "pure"]:
 select("auto")
 if not TYPE_CHECKING:
     runtime = _module("_runtime" if is_compiled else "_pyruntime")
+    lines = _module("_lines" if is_compiled else "_pylines")
 
 
 # -- the contract: mypy fails below if a stub or a twin strays from it --
 
 if TYPE_CHECKING:
-    from cyserve import _io, _parser, _poll, _pyio, _pyparser, _pypoll, _pyruntime, _runtime
+    from cyserve import (
+        _io,
+        _lines,
+        _parser,
+        _poll,
+        _pyio,
+        _pylines,
+        _pyparser,
+        _pypoll,
+        _pyruntime,
+        _runtime,
+    )
 
     _Fields = list[tuple[str, str]]
     _Buffer = TypeVar("_Buffer", contravariant=True)
     _Rules = TypeVar("_Rules", contravariant=True)
     _Made = TypeVar("_Made", covariant=True)
+    _Line = TypeVar("_Line")
 
     class _InputBuffer(Protocol):
         @property
@@ -357,6 +373,44 @@ if TYPE_CHECKING:
         @property
         def Row(self) -> type[_Row]: ...
 
+    class _FormatLine(Protocol):
+        def __call__(self, resp: Any, req: Any, environ: Any, request_time: Any) -> str: ...
+        def make(self, resp: Any, req: Any, environ: Any, request_time: Any) -> bytes: ...
+
+    class _MakeFormatLine(Protocol[_Made]):
+        def __call__(
+            self,
+            texts: Sequence[str],
+            steps: Sequence[tuple[str, Any]],
+            escape: Callable[[str], str],
+            time_text: Callable[[float], str],
+        ) -> _Made: ...
+
+    class _Tray(Protocol[_Line]):
+        line: _Line | None
+        count: int
+
+        @property
+        def size(self) -> int: ...
+        def note(
+            self, resp: Any, req: Any, environ: Any, status: Any, sent: int, started: float
+        ) -> bool: ...
+        def add(self, line: bytes) -> bool: ...
+        def empty(self, fd: int) -> None: ...
+        def drop(self) -> int: ...
+        def left(self) -> bytes: ...
+
+    class _MakeTray(Protocol[_Line]):
+        def __call__(self, memory: Any) -> _Tray[_Line]: ...
+
+    class _Lines(Protocol[_Line]):
+        @property
+        def FormatLine(self) -> _MakeFormatLine[_Line]: ...
+        @property
+        def Tray(self) -> _MakeTray[_Line]: ...
+
+    _lines_compiled: _Lines[_lines.FormatLine] = _lines
+    _lines_pure: _Lines[_pylines.FormatLine] = _pylines
     _runtime_compiled: _Runtime = _runtime
     _runtime_pure: _Runtime = _pyruntime
     _poll_compiled: _Poll = _poll

@@ -8,7 +8,7 @@ Names only: setup.py runs this file by its path, so it may import nothing of our
 import sys
 
 #: Each has a .pyx here and a twin of its own, `_py...`. Without epoll `_pypoll` is all there is.
-KERNEL: tuple[str, ...] = ("_parser", "_io", "_runtime")
+KERNEL: tuple[str, ...] = ("_parser", "_io", "_runtime", "_lines")
 if sys.platform.startswith("linux"):
     KERNEL += ("_poll",)
 

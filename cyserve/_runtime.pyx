@@ -50,7 +50,7 @@ cdef class Clock:
 
     cpdef long long second(self) noexcept:
         """As int(time.time())."""
-        return clock_second(NULL)
+        return clock_second(NULL) + <long long> self.ahead
 
 
 CLOCK = Clock()   # the engine's

@@ -1,7 +1,7 @@
 """The text of the access line: what the atoms of a format are, and what may stand in a line.
 
-A format such as `%(h)s "%(r)s" %(s)s` is turned once into a FormatLine (access_writer.py) that
-computes only the atoms it names. The text must equal what the long way round (Logger.atoms,
+A format such as `%(h)s "%(r)s" %(s)s` is turned once into a FormatLine (the kernel's, `_lines`)
+that computes only the atoms it names. The text must equal what the long way round (Logger.atoms,
 SafeAtoms, logging) gives: a test compares them.
 
 May not be done here: deciding what is logged, writing. A value that came from a client never
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cyserve.access_writer import CALL, GET, REQUEST, SENT, STATUS, TIME, USER, FormatLine
+from cyserve import _accel
 
 __all__ = (
     "basic_user",
@@ -101,25 +101,25 @@ def time_text(second: float) -> str:
 
 # Atom -> what FormatLine does for it, and the key or expression that it needs for that. Those that
 # most formats name are known to FormatLine; an expression is made a function.
-_ATOMS: dict[str, tuple[int, str]] = {
-    "h": (GET, "REMOTE_ADDR"),
-    "u": (USER, 'basic_user(environ) or "-"'),
-    "t": (TIME, ""),
-    "r": (REQUEST, ""),
-    "s": (STATUS, ""),
-    "m": (GET, "REQUEST_METHOD"),
-    "U": (GET, "PATH_INFO"),
-    "q": (GET, "QUERY_STRING"),
-    "H": (GET, "SERVER_PROTOCOL"),
-    "b": (SENT, ""),
-    "B": (CALL, "resp.sent"),
-    "f": (GET, "HTTP_REFERER"),
-    "a": (GET, "HTTP_USER_AGENT"),
-    "T": (CALL, "request_time.seconds"),
-    "M": (CALL, "request_time.seconds * 1000 + request_time.microseconds // 1000"),
-    "D": (CALL, "request_time.seconds * 1000000 + request_time.microseconds"),
-    "L": (CALL, 'f"{request_time.seconds}.{request_time.microseconds:06d}"'),
-    "p": (CALL, 'f"<{getpid()}>"'),
+_ATOMS: dict[str, tuple[str, str]] = {
+    "h": ("field", "REMOTE_ADDR"),
+    "u": ("user", 'basic_user(environ) or "-"'),
+    "t": ("time", ""),
+    "r": ("request", ""),
+    "s": ("status", ""),
+    "m": ("field", "REQUEST_METHOD"),
+    "U": ("field", "PATH_INFO"),
+    "q": ("field", "QUERY_STRING"),
+    "H": ("field", "SERVER_PROTOCOL"),
+    "b": ("sent", ""),
+    "B": ("call", "resp.sent"),
+    "f": ("field", "HTTP_REFERER"),
+    "a": ("field", "HTTP_USER_AGENT"),
+    "T": ("seconds", ""),
+    "M": ("milliseconds", ""),
+    "D": ("microseconds", ""),
+    "L": ("decimal", ""),
+    "p": ("call", 'f"<{getpid()}>"'),
 }
 _NUMBERS = frozenset("TMD")
 _PIECE = re.compile(r"%%|%\((?P<atom>[^()]*)\)(?P<kind>[sd])|%")
@@ -130,7 +130,7 @@ def is_json(template: str | None) -> bool:
     return template is not None and (template == "json" or template.startswith("json:"))
 
 
-def _step(atom: str) -> tuple[int, str] | None:
+def _step(atom: str) -> tuple[str, str] | None:
     """Return what gives an atom's value, as in _ATOMS; None for one that always reads `-`.
 
     Names of fields go in by repr(): they are data.
@@ -139,16 +139,16 @@ def _step(atom: str) -> tuple[int, str] | None:
     if atom[:1] != "{":
         return _ATOMS.get(atom)
     if kind == "}i":
-        return CALL, f"last_field(field_list(req), {name!r})"
+        return "call", f"last_field(field_list(req), {name!r})"
     if kind == "}o":
-        return CALL, f"last_field(field_list(resp), {name!r})"
+        return "call", f"last_field(field_list(resp), {name!r})"
     if kind == "}e":
-        return CALL, f"environ_value(environ, {name!r})"
+        return "call", f"environ_value(environ, {name!r})"
     return None
 
 
 def _function(expression: str) -> Callable[..., Any]:
-    source = f"def value(resp, req, environ, request_time):\n    return {expression}"
+    source = f"def value(resp, req, environ):\n    return {expression}"
     names: dict[str, Any] = {
         "basic_user": basic_user,
         "environ_value": _environ_value,
@@ -161,14 +161,15 @@ def _function(expression: str) -> Callable[..., Any]:
     return value
 
 
-def compile_format(template: str) -> FormatLine | None:
+def compile_format(template: str) -> "_accel.FormatLine | None":
     """Turn an access log format into a function (resp, req, environ, request_time) -> line.
 
     template: gunicorn's `access_log_format`: %-formatting over the atoms.
     Returns None when the format needs the whole of %-formatting (widths, flags, `%r`) or is
     malformed: the caller then goes by way of logging.
     """
-    texts, steps = [""], []
+    texts: list[str] = [""]
+    steps: list[tuple[str, Any]] = []
     end = 0
     for match in _PIECE.finditer(template):
         texts[-1] += template[end : match.start()]
@@ -184,7 +185,10 @@ def compile_format(template: str) -> FormatLine | None:
             texts[-1] += "-"
             continue
         code, what = step
-        steps.append((code, _function(what) if code in {CALL, USER} else what))
+        steps.append((code, _function(what) if code in {"call", "user"} else what))
         texts.append("")
     texts[-1] += template[end:]
-    return FormatLine(texts, steps, escape, time_text)
+    try:
+        return _accel.lines.FormatLine(texts, steps, escape, time_text)
+    except UnicodeEncodeError:  # what cannot be written in UTF-8 is for the stream to judge
+        return None

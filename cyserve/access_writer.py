@@ -1,8 +1,9 @@
-"""The access line of a request, made and written for every request: compiled code.
+"""The access line of a request, written for every request: compiled code.
 
-FormatLine makes the line of a format; access_log.py knows formats. While nobody has customised
-logging, DirectAccessLog writes the line itself; the logging package would cost twenty times as
-much.
+A FormatLine (`_lines`) makes the line of a format; access_log.py knows formats. While nobody has
+customised logging, DirectAccessLog writes the line itself; the logging package would cost twenty
+times as much. What waits in the `Tray` of a worker is not even seen here: the request cycle puts it
+there.
 
 May not be done here: deciding what is logged, opening files, raising into a request.
 """
@@ -11,123 +12,28 @@ import logging
 import mmap
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import FunctionType
 from typing import Any, TextIO
 
-__all__ = ("DirectAccessLog", "FormatLine", "Line", "left_in", "new_tray")
+from cyserve import _accel
+
+__all__ = ("DirectAccessLog", "Line", "new_tray")
 
 TRAY_BYTES = 32768  # of lines that may wait to be written
+MANY = 100  # lines per second are many, and as many in a shorter time
+_SOME = 16  # lines after which that is looked at
+_QUICKLY = _SOME / MANY
 
 #: Makes the line of a request, with its line end.
 Line = Callable[[Any, Any, Mapping[str, Any], timedelta], str]
 
-# What a FormatLine does for an atom: look a key of the environ up, or what its name says. CALL has
-# a function of its own, USER too, but only for a request with credentials.
-GET, TIME, REQUEST, STATUS, SENT, USER, CALL = range(7)
-_GET, _TIME, _REQUEST, _STATUS, _SENT, _USER = GET, TIME, REQUEST, STATUS, SENT, USER
 _INFO = logging.INFO
 
-# ASCII that has to be escaped in a value. The quote, because formats put values in quotes.
-_UNSAFE = bytes(range(32)) + b'"\x7f'
-
 _Logger = logging.Logger
-
-
-class FormatLine:
-    """Makes the access line of one format.
-
-    texts: what stands before, between and behind the values. steps: for each value one of the
-    codes above, with the key or function that it needs. escape: makes a value fit for one line.
-    time_text: gives the text of a time in seconds.
-    """
-
-    def __init__(
-        self,
-        texts: Sequence[str],
-        steps: Sequence[tuple[int, Any]],
-        escape: Callable[[str], str],
-        time_text: Callable[[float], str],
-    ) -> None:
-        self.pieces = [texts[0]]  # the values stand at the odd places
-        for text in texts[1:]:
-            self.pieces += ["", text]
-        self.codes = bytes(code for code, _ in steps)
-        self.needs = [need for _, need in steps]
-        self.escape = escape
-        self.time_text = time_text
-        # Each in one object, so that threads never see half of it.
-        self.stamp: tuple[float, str] = (-1.0, "")  # made once a second
-        self.status: tuple[str, str] = ("", "")
-        fixed = "".join(texts).encode(errors="replace")
-        self.unsafe = len(fixed) - len(fixed.translate(None, _UNSAFE))
-
-    def __call__(
-        self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
-    ) -> str:
-        return self.make(resp, req, environ, request_time).decode()
-
-    def make(self, resp: Any, req: Any, environ: Any, request_time: Any) -> bytes:
-        """The line of one request.
-
-        request_time: a timedelta, or seconds. Raises whatever an atom raises that cannot be had.
-        """
-        fields = environ if type(environ) is dict else None
-        parts = self.pieces[:]
-        number = 0
-        for code in self.codes:
-            need = self.needs[number]
-            number += 1
-            if code == _GET:
-                value = environ.get(need, "-") if fields is None else fields.get(need, "-")
-            elif code == _TIME:
-                value = self._time()
-            elif code == _REQUEST:
-                method = environ["REQUEST_METHOD"]
-                # "-" alone for a request that was refused before its line could be read.
-                value = "-"
-                if method != "-":
-                    value = f"{method} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}"
-            elif code == _STATUS:
-                value = self._status(resp.status)
-            elif code == _SENT:
-                value = resp.sent
-                if value is None:
-                    value = "-"
-            elif code == _USER and "HTTP_AUTHORIZATION" not in environ:
-                value = "-"
-            else:
-                if type(request_time) is float:
-                    request_time = timedelta(seconds=request_time)
-                value = need(resp, req, environ, request_time)
-            parts[2 * number - 1] = value if type(value) is str else str(value)
-        text = "".join(parts)
-        if text.isascii():
-            data = text.encode()
-            # In one pass in C: in a clean line the only quotes are those of the format itself.
-            if len(data.translate(None, _UNSAFE)) == len(data) - self.unsafe:
-                return data
-        for number in range(len(self.codes)):
-            parts[2 * number + 1] = self.escape(parts[2 * number + 1])
-        return "".join(parts).encode()
-
-    def _time(self) -> str:
-        now = time.time()
-        stamp = self.stamp
-        second = stamp[0]
-        if not second <= now < second + 1.0:
-            second = now // 1.0
-            self.stamp = stamp = (second, self.time_text(second))
-        return stamp[1]
-
-    def _status(self, status: Any) -> str:
-        known = self.status
-        if known[0] != status:
-            self.status = known = (status, status.partition(" ")[0])
-        return known[1]
+_clock = _accel.runtime.CLOCK
 
 
 class DirectAccessLog:
@@ -142,7 +48,9 @@ class DirectAccessLog:
 
     Lines are written one by one, but for a worker that has many (`hold`): then they wait in its
     tray for `flush`. The tray is memory shared with the master, which writes what is left in it
-    when a worker has died (`left_in`).
+    when a worker has died. While lines wait in it the request cycle adds others (`Tray.note`) and
+    asks nobody: whether anything has been customised is looked at once for all of them, here, with
+    the first one.
     """
 
     REPORT_EVERY = 60.0  # seconds
@@ -159,14 +67,15 @@ class DirectAccessLog:
         self.call_handlers: object = None
         self.is_enabled_for: object = _Logger.isEnabledFor
         self.line: Any = None
-        self.made: FormatLine | None = None  # the same, if it is one
+        self.made: _accel.FormatLine | None = None  # the same, if it is one
         self.to_file = False
         self.fd = -1
-        self.tray: Any = None  # while lines are held; zeros behind the lines in it
-        self.size = 0  # bytes of lines in it
-        self.busy = threading.Lock()  # held by whoever is at the tray
+        self.tray: _accel.Tray | None = None  # while lines are held
+        self.busy = _accel.runtime.Mutex()  # held by whoever empties the tray
         self.guarded = False  # against forks of the application
-        self.count = 0  # of lines so far
+        self.count = 0  # of lines written here so far
+        self.counted_at = 0.0  # when they were last a multiple of _SOME
+        self.on_many: Callable[[], None] | None = None  # called then, if there are many
         self.lost = 0
         self.report_after = 0.0
 
@@ -176,8 +85,8 @@ class DirectAccessLog:
         request_time: a timedelta, or seconds. Errors of the target (disk full, reader gone) cost
         the line and never raise.
         """
-        # Once for all the lines that go into a tray together.
-        if not self.size and (not self.armed or not self._untouched()):
+        tray = self.tray
+        if (tray is None or not tray.size) and (not self.armed or not self._untouched()):
             return False
         try:
             made = self.made
@@ -189,11 +98,13 @@ class DirectAccessLog:
                 data = self.line(resp, req, environ, request_time).encode()
         except Exception:  # an atom could not be had: the long way says so in the error log
             return False
-        self.count += 1
         try:
-            if self.tray is not None:
-                self._keep(data)
-            elif self.to_file:
+            if tray is not None and self._keep(tray, data):
+                return True
+            self.count += 1
+            if self.count % _SOME == 0 and self.on_many is not None:
+                self._look(_clock.monotonic())
+            if self.to_file:
                 self._put(data)
             else:
                 stream = self.stream
@@ -203,6 +114,13 @@ class DirectAccessLog:
         except (OSError, ValueError) as exc:
             self._count_lost(exc)
         return True
+
+    def _look(self, now: float) -> None:
+        """Call `on_many` if there are many."""
+        quickly = now - self.counted_at < _QUICKLY
+        self.counted_at = now
+        if quickly and self.tray is None and self.on_many is not None:
+            self.on_many()
 
     def _untouched(self) -> bool:
         """Say whether logging would do just what we do: nobody has changed it since arm()."""
@@ -227,7 +145,7 @@ class DirectAccessLog:
             return not logger.disabled
         return logger.isEnabledFor(_INFO)
 
-    def hold(self, tray: mmap.mmap, apart_from: Sequence[logging.Handler]) -> None:
+    def hold(self, tray: "_accel.Tray", apart_from: Sequence[logging.Handler]) -> None:
         """Let lines wait for flush(), which the caller has to see to, if they go to a plain file.
 
         apart_from: handlers of other logs; in a file that is one of theirs too, order counts.
@@ -244,61 +162,55 @@ class DirectAccessLog:
             if not self.guarded:
                 self.guarded = True
                 os.register_at_fork(after_in_child=self._let_go)
+            tray.line = self.made
             self.tray = tray
 
     def _let_go(self) -> None:
         """In a child of a worker: the tray is the worker's."""
+        if self.tray is not None:
+            self.tray.line = None
         self.tray = None
-        self.size = 0
-        self.busy = threading.Lock()
+        self.busy = _accel.runtime.Mutex()
 
     def release(self) -> None:
         """Write what waits; from now on no line does."""
-        self.tray, tray = None, self.tray
-        if tray is not None and self.busy.acquire(timeout=1.0):  # else its disk does not answer
-            try:
-                self._empty(tray)
-            finally:
-                self.busy.release()
+        tray = self.tray
+        self.tray = None
+        if tray is not None:
+            tray.line = None
+            if self.busy.acquire(True, 1.0):  # else its disk does not answer
+                try:
+                    self._empty(tray)
+                finally:
+                    self.busy.release()
 
     def flush(self) -> None:
         """Write the lines that wait, unless another thread is just doing that."""
         tray = self.tray
-        if self.size and tray is not None and self.busy.acquire(False):
+        if tray is not None and tray.size and self.busy.acquire(False):
             try:
                 self._empty(tray)
             finally:
                 self.busy.release()
 
-    def _keep(self, data: bytes) -> None:
-        tray = self.tray
-        if tray is None or not self.busy.acquire(False):
-            self._put(data)  # the tray is just being emptied
-            return
-        try:
-            if self.size + len(data) > TRAY_BYTES:
-                self._empty(tray)
-            if len(data) > TRAY_BYTES or self.tray is None:
-                self._put(data)
-            else:
-                tray.write(data)
-                self.size += len(data)
-        finally:
-            self.busy.release()
+    def lines(self) -> int:
+        """How many lines there have been."""
+        return self.count if self.tray is None else self.count + self.tray.count
 
-    def _empty(self, tray: mmap.mmap) -> None:
+    def _keep(self, tray: "_accel.Tray", data: bytes) -> bool:
+        """Put a line into the tray; False if it is too long, or the tray is just being emptied."""
+        if tray.add(data):
+            return True
+        self.flush()
+        return tray.add(data)
+
+    def _empty(self, tray: "_accel.Tray") -> None:
         """Write the lines in the tray; whoever calls has `busy`."""
-        size = self.size
         try:
-            if size:
-                self._put(tray[:size])
+            tray.empty(self.fd)
         except OSError as exc:
-            self.lost += tray[:size].count(b"\n") - 1
+            self.lost += tray.drop() - 1
             self._count_lost(exc)
-        finally:
-            tray[:size] = bytes(size)
-            tray.seek(0)
-            self.size = 0
 
     def _put(self, data: bytes) -> None:
         written = os.write(self.fd, data)
@@ -349,7 +261,9 @@ class DirectAccessLog:
         self.formatter = handler.formatter
         self.call_handlers = logging.Logger.callHandlers
         self.line = line
-        self.made = line if type(line) is FormatLine else None
+        self.made = line if isinstance(line, _accel.lines.FormatLine) else None
+        if self.tray is not None:
+            self.tray.line = self.made
         self.armed = True
 
     def _move_to(self, fd: int) -> None:
@@ -367,14 +281,9 @@ class DirectAccessLog:
             self.report(f"Access log: {exc} (lines lost so far: {self.lost})")
 
 
-def new_tray() -> mmap.mmap:
-    """Memory for the lines of one worker, made before it is forked."""
-    return mmap.mmap(-1, TRAY_BYTES)
-
-
-def left_in(tray: mmap.mmap) -> bytes:
-    """The lines that a worker which is dead could not write any more."""
-    return tray[:].partition(b"\0")[0]
+def new_tray() -> "_accel.Tray":
+    """A tray for the lines of one worker, made before it is forked."""
+    return _accel.lines.Tray(mmap.mmap(-1, TRAY_BYTES))
 
 
 def _is_stock(function: object) -> bool:

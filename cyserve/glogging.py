@@ -380,8 +380,9 @@ class Logger:
     # -- files --
 
     def write_left(self, lines: bytes) -> None:
-        """Write access lines that a worker which has died had ready."""
+        """Write access lines that a worker which has died had ready; none of it that has no end."""
         handler = self._get_gunicorn_handler(self.access_log)
+        lines = lines[: lines.rfind(b"\n") + 1]
         if lines and isinstance(handler, logging.FileHandler):
             with contextlib.suppress(OSError, ValueError):
                 stream: Any = handler.stream

@@ -17,7 +17,7 @@ import traceback
 from typing import Any, NoReturn
 
 from cyserve import process, signals, sock
-from cyserve.access_writer import left_in, new_tray
+from cyserve.access_writer import new_tray
 from cyserve.children import ABORT_GRACE, BackOff, Child
 from cyserve.errors import AppImportError, ConfigError, HaltServer, user_traceback
 from cyserve.scoreboard import Scoreboard
@@ -299,7 +299,7 @@ class Supervisor:
         self.scoreboard.free(child.slot)
         tray = getattr(child.worker, "tray", None)
         if tray is not None and hasattr(self.log, "write_left"):
-            self.log.write_left(left_in(tray))
+            self.log.write_left(tray.left())
 
 
 def usable(worker_class: Any) -> Any:

@@ -25,10 +25,13 @@ MAX_FUNCTION_LINES = 60
 MIN_DOCSTRING_LINES = 3
 
 KERNELS = {
-    "_io", "_parser", "_poll", "_runtime", "_pyio", "_pyparser", "_pypoll", "_pyruntime"
+    "_io", "_lines", "_parser", "_poll", "_runtime",
+    "_pyio", "_pylines", "_pyparser", "_pypoll", "_pyruntime",
 }  # fmt: skip
 MAY_IMPORT_KERNEL = {
     "_accel": KERNELS,
+    "_lines": {"_runtime"},
+    "_pylines": {"_pyruntime"},
     "_parser": {"_io", "_runtime"},
     "_pyparser": {"_pyio", "_pyruntime"},
 }

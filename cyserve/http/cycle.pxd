@@ -2,6 +2,7 @@
 
 cimport cython
 
+from cyserve._lines cimport Tray
 from cyserve._runtime cimport Clock, Pool
 from cyserve.http.connection cimport Connection
 from cyserve.http.context cimport Context
@@ -18,6 +19,7 @@ cdef class Cycle:
     cdef public Slot slot
     cdef public object cfg, log, application, response
     cdef Pool pool
+    cdef Tray tray
     cdef public object pre_request, post_request, access, direct, watch
     cdef public bint keep_alive, patched
     cdef public Py_ssize_t max_requests
@@ -34,5 +36,7 @@ cdef class Cycle:
 
     @cython.locals(connection=Connection, context=Context)
     cdef _put_away(self, Pool pool, RequestCore req, ResponseCore resp)
-    cdef _log_access(self, ResponseCore resp, RequestCore req, environ, double seconds)
+
+    @cython.locals(tray=Tray, seconds=double)
+    cdef _log_access(self, ResponseCore resp, RequestCore req, environ, double started)
     cpdef _respond(self, ResponseCore resp, dict environ)

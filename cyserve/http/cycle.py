@@ -58,6 +58,10 @@ class Cycle:
         #: Writes most lines by itself, for less than `access` would take.
         ours = hasattr(type(self.log), "direct_access")
         self.direct = self.log.direct_access if ours else None
+        #: Takes lines while others wait in it; asks a response for nothing but what it has said.
+        self.tray: _accel.Tray | None = None
+        if self.direct is not None and self.response is Response and not self.patched:
+            self.tray = worker.tray
         self.watch = worker.watch  # for `request_timeout`; None without
         #: Requests and responses that nobody has kept are used again, unless somebody gets them to
         #: see: what he adds to one would be found on another.
@@ -123,7 +127,7 @@ class Cycle:
             self._failed(req, resp, exc)
         finally:
             if not logged and resp is not None and resp.status is not None:
-                self._log_access(resp, req, environ, _clock.monotonic() - started)
+                self._log_access(resp, req, environ, started)
             if self.post_request is not None:
                 self._post_request(req, environ or {}, resp)
             connection.finish_request()
@@ -227,11 +231,15 @@ class Cycle:
                 transport.flush()  # the loop will not come round to it
             raise exc  # a signal handler asked the worker to leave
 
-    def _log_access(self, resp: Response, req: Request, environ: Any, seconds: float) -> None:
+    def _log_access(self, resp: Response, req: Request, environ: Any, started: float) -> None:
         try:
             if environ is None:  # it could not be made
                 template = req.connection.endpoint.template_of(req.connection)
                 environ = req.head.fill_environ(template)
+            tray = self.tray
+            if tray is not None and tray.note(resp, req, environ, resp.status, resp.sent, started):
+                return
+            seconds = _clock.monotonic() - started
             if self.direct is None or not self.direct.write(resp, req, environ, seconds):
                 self.access(resp, req, environ, timedelta(seconds=seconds))
         except Exception:  # a logger of the user's must not end the worker

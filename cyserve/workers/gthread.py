@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any
 
 from cyserve import _accel
+from cyserve.access_writer import MANY
 from cyserve.http.connection import READ, Connection
 from cyserve.http.cycle import Cycle, known
 from cyserve.http.request import Request
@@ -25,7 +26,6 @@ from cyserve.workers.crew import Crew
 from cyserve.workers.turns import NAP, PARK, WAIT, Turns
 
 HELD = 0.05  # seconds for which an access line may wait to be written, in a worker with many
-MANY = 100  # lines per second
 DRAIN_TICK = 0.02  # seconds between looks whether the last request has ended
 LEAVE_SECONDS = 1.0  # for threads that are not in the application to go home
 LONG_POLL = 60.0  # seconds of one poll(2) of a thread that waits for its client
@@ -50,6 +50,7 @@ class ThreadWorker(Worker):
 
     tpool: Any = None
     loop: ConnectionLoop | None = None  # from `run` on
+    many = False  # access lines come one upon the other
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -82,6 +83,8 @@ class ThreadWorker(Worker):
         self.lock = _accel.runtime.Mutex()
         self.wanted = threading.Condition(self.lock)  # type: ignore[arg-type]  # parked threads wait for it
         methods = (self.handle, self.handle_request)
+        if self.cycle.direct is not None and self.tray is not None:
+            self.cycle.direct.on_many = self._many_lines
         self.crew = Crew(self, plain=all(map(is_as_written, methods, _AS_WRITTEN)))
         self.loop.due = _FOREVER
         self.loop.wake_fd, self.wake_write = os.pipe()
@@ -132,18 +135,25 @@ class ThreadWorker(Worker):
         if lines is None or self.tray is None:
             signals.poll(seconds * 1000)
             return
-        before = lines.count
+        before = lines.lines()
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0.0:
             held = lines.tray is not None
             if signals.poll((min(left, HELD) if held else left) * 1000):
                 break
             lines.flush()
-        many = lines.count - before > MANY * seconds
-        if many and self.alive:
-            lines.hold(self.tray, self.log.error_log.handlers)
-        elif lines.tray is not None:
+        if not self.alive or (left <= 0.0 and lines.lines() - before < MANY * seconds):
             lines.release()
+        elif self.many:
+            self.many = False
+            lines.hold(self.tray, self.log.error_log.handlers)
+            if lines.tray is None:  # they go to where nothing may wait
+                lines.on_many = None
+
+    def _many_lines(self) -> None:
+        """From now on they had better be written together: the main thread shall see to it."""
+        self.many = True
+        _write(self.PIPE[1])
 
     def left(self) -> None:
         """Tell the main thread that the last request has been run."""
@@ -220,8 +230,6 @@ class ThreadWorker(Worker):
             lock.release()
             try:
                 if role == WAIT:
-                    if self.cycle.direct is not None:
-                        self.cycle.direct.flush()
                     found = poller.wait(wake_at - now)
                 else:
                     called = poller.watch(NAP if turns.patience else 0.0)

@@ -15,7 +15,7 @@ from cyserve import _accel, _compiled
 NAMES = ("CYSERVE_NO_EXTENSIONS", "CYSERVE_REQUIRE_EXTENSIONS")
 PURE = ("pure", "cyserve._pyparser", "cyserve._pyio", "cyserve._pypoll")
 COMPILED = ("compiled", "cyserve._parser", "cyserve._io", "cyserve._poll")
-RUNTIME = "cyserve._runtime"
+ENGINES_OWN = ("cyserve._runtime", "cyserve._lines")
 
 ENGINE = tuple(f"cyserve.{name}" for name in _compiled.ENGINE)
 BUILT = find_spec("cyserve._io") is not None
@@ -56,12 +56,12 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Installation:
     for name in ("is_compiled", "parser", "io", "poll"):  # what `select` binds anew
         monkeypatch.setattr(_accel, name, getattr(_accel, name))
     installed = Installation()
-    for name in (*COMPILED[1:], RUNTIME):
+    for name in (*COMPILED[1:], *ENGINES_OWN):
         installed.stand_ins[name] = ModuleType(name)
     monkeypatch.setattr(_accel, "import_module", installed.import_module)
     monkeypatch.setattr(_accel, "_is_extension", installed.is_extension)
     monkeypatch.setattr(sys.implementation, "name", "cpython")
-    monkeypatch.setattr(_accel, "KERNEL", ("_parser", "_io", "_runtime", "_poll"))
+    monkeypatch.setattr(_accel, "KERNEL", ("_parser", "_io", "_runtime", "_lines", "_poll"))
     return installed
 
 
@@ -80,7 +80,7 @@ class TestSelect:
         assert chosen() == PURE
 
     def test_pure_build(self, installation: Installation) -> None:
-        installation.lacks(*COMPILED[1:], RUNTIME, *ENGINE)
+        installation.lacks(*COMPILED[1:], *ENGINES_OWN, *ENGINE)
         _accel.select("auto")
         assert chosen() == PURE
         with pytest.raises(ImportError, match="installed without it"):
@@ -146,7 +146,7 @@ class TestSwitches:
             assert chosen() == COMPILED
         with pytest.raises(ImportError, match="CYSERVE_REQUIRE_EXTENSIONS is set"):
             _accel.select("python")
-        installation.lacks(*COMPILED[1:], RUNTIME, *ENGINE)
+        installation.lacks(*COMPILED[1:], *ENGINES_OWN, *ENGINE)
         with pytest.raises(ImportError, match="installed without it"):
             _accel.select("auto")
         assert chosen() == COMPILED

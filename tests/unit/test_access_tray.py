@@ -3,12 +3,14 @@
 import os
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 from log_helpers import own_logging, request, settings
 
-from cyserve import glogging
-from cyserve.access_writer import left_in, new_tray
+from cyserve import _accel, glogging
+from cyserve.access_writer import new_tray
+from cyserve.workers import gthread
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +40,14 @@ def test_held_lines_wait_for_the_flush(tmp_path):
     for n in range(3):
         log.access(*request(HTTP_USER_AGENT=f"agent {n}"))
     assert len(read(tmp_path / "access")) == 1
-    waiting = left_in(tray)
+    waiting = tray.left()
     log._direct.flush()
     log._direct.flush()
     assert (tmp_path / "access").read_bytes().endswith(waiting)
     assert [line[-8:] for line in read(tmp_path / "access")[1:]] == [
         f'agent {n}"' for n in range(3)
     ]
-    assert left_in(tray) == b""
+    assert tray.left() == b""
 
 
 def test_no_line_waits_after_the_release(tmp_path):
@@ -65,7 +67,7 @@ def test_a_full_tray_empties_itself(size, tmp_path):
     log._direct.flush()
     lines = read(tmp_path / "access")[1:]
     assert [re.search(r'"(\d\d)x+"$', line)[1] for line in lines] == [f"{n:02d}" for n in range(40)]
-    assert left_in(tray) == b""
+    assert tray.left() == b""
 
 
 def test_held_lines_go_to_the_file_that_is_reopened_later(tmp_path):
@@ -124,8 +126,102 @@ def test_what_a_dead_worker_had_ready_is_written_by_the_master(tmp_path):
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
     assert len(read(tmp_path / "access")) == 1
-    log.write_left(left_in(tray))
+    log.write_left(tray.left())
     assert read(tmp_path / "access")[1].endswith('"last words"')
+
+
+def test_a_line_without_an_end_is_not_written_by_the_master(tmp_path):
+    log = glogging.Logger(settings(accesslog=str(tmp_path / "access"), errorlog=None))
+    log.write_left(b"one\ntwo\nthr")
+    log.write_left(b"fou")
+    log.write_left(b"")
+    log.write_left(b"five\n")
+    assert (tmp_path / "access").read_bytes() == b"one\ntwo\nfive\n"
+
+
+@pytest.mark.parametrize(("apart", "calls"), [(-1.0, 3), (1.0, 0)])
+def test_many_lines_are_noticed(apart, calls, tmp_path, monkeypatch):
+    """Sixteen within a sixth of a second are many. (A clock that goes back is quicker than any.)"""
+    log = glogging.Logger(settings(accesslog=str(tmp_path / "access"), errorlog=None))
+    clock = _accel.runtime.CLOCK
+    monkeypatch.setattr(clock, "ahead", 1000.0)
+    called = []
+    log.access(*request())
+    log._direct.on_many = lambda: called.append(1)
+    for _ in range(64):
+        log.access(*request())
+        clock.ahead += apart
+    assert len(called) == calls
+
+
+class Signals:
+    """In place of a poll object: answers in turn, then says that nothing has come."""
+
+    def __init__(self, *answers):
+        self.answers = [*answers]
+        self.waits = []
+
+    def poll(self, milliseconds):
+        self.waits.append(milliseconds / 1000)
+        if self.answers:
+            return self.answers.pop(0)
+        _accel.runtime.CLOCK.ahead += milliseconds / 1000
+        return []
+
+
+def waiting(log, monkeypatch, *answers, **worker):
+    """What the main thread of a worker does for a second; returns for how long each wait was."""
+    clock = _accel.runtime.CLOCK
+    monkeypatch.setattr(gthread, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(clock, "ahead", 0.0)
+    signals = Signals(*answers)
+    worker = SimpleNamespace(
+        **{"many": False, "alive": True, "tray": new_tray(), **worker},
+        log=log,
+        cycle=SimpleNamespace(direct=log._direct),
+    )
+    gthread.ThreadWorker._wait(worker, signals, 1.0)
+    return signals.waits
+
+
+def test_the_main_thread_lets_lines_wait_when_there_are_many(tmp_path, monkeypatch):
+    log, _ = holding(tmp_path)
+    log._direct.release()
+    assert len(waiting(log, monkeypatch, [1])) == 1
+    assert log._direct.tray is None
+    tray = new_tray()
+    waiting(log, monkeypatch, [1], many=True, tray=tray)
+    assert log._direct.tray is tray
+
+
+def test_the_main_thread_writes_the_lines_that_wait(tmp_path, monkeypatch):
+    log, tray = holding(tmp_path)
+    log.access(*request())
+    assert len(read(tmp_path / "access")) == 1
+    waits = waiting(log, monkeypatch, tray=tray)
+    assert max(waits) <= gthread.HELD
+    assert len(read(tmp_path / "access")) == 2
+    assert log._direct.tray is None  # there were no others
+
+
+def test_the_main_thread_does_not_wait_for_lines_to_come(tmp_path, monkeypatch):
+    log, tray = holding(tmp_path)
+    waiting(log, monkeypatch, [1], tray=tray)  # called away: nothing can be said yet
+    assert log._direct.tray is tray
+    log.access(*request())
+    waiting(log, monkeypatch, [1], tray=tray, alive=False)
+    assert log._direct.tray is None
+    assert len(read(tmp_path / "access")) == 2
+
+
+def test_where_nothing_may_wait_nobody_asks_again(tmp_path, monkeypatch):
+    path = str(tmp_path / "both")
+    log = glogging.Logger(settings(accesslog=path, errorlog=path))
+    log.access(*request())
+    log._direct.on_many = print
+    waiting(log, monkeypatch, [1], many=True)
+    assert log._direct.tray is None
+    assert log._direct.on_many is None
 
 
 def test_customised_logging_is_asked_from_the_next_flush_on(tmp_path):
