@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from cyserve import _accel
-from cyserve._errors import ContentTooLarge, NoMoreData, RequestTimeout
+from cyserve._errors import ContentTooLarge, NoMoreData, ParseException, RequestTimeout
 from cyserve.http.transport import PlainTransport
 
 _PIECE = 65536
@@ -17,6 +17,8 @@ _STRAIGHT = 8192  # from this size on a read is worth a system call of its own, 
 
 class Reader(Protocol):
     """Gives the decoded bytes of a body in order."""
+
+    before_waiting: Callable[[], None] | None  # called before it waits for the client
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, waiting for at least one; b"" when the body is complete."""
@@ -34,35 +36,48 @@ class _Source:
     def attach(self, transport: Any, timeout: float) -> None:
         """What each of them is made with."""
         self.transport = transport
-        self.input = transport.input
-        # The same two if they are a worker's: calls through these may be C calls.
         self.plain: PlainTransport | None = None
         self.direct: _accel.InputBuffer | None = None
         if isinstance(transport, PlainTransport):
-            self.plain = transport
-            self.direct = self.plain.direct_input
+            # A worker's: calls through these may be C calls.
+            plain = transport
+            self.plain = plain
+            self.direct = plain.direct_input
+            self.input = plain.input
+        else:
+            self.input = transport.input
         self.timeout = timeout
         #: Called before a wait: a client may want to be asked for its body.
         self.before_waiting: Callable[[], None] | None = None
 
-    def more(self) -> None:
+    def more(self, straight: int = 0) -> bytes | None:
         """Wait until at least one more byte is in the input buffer.
 
-        Raises NoMoreData when the client is gone, RequestTimeout when it is too slow.
+        straight: return up to that many bytes instead, of which those that have come are the
+        first; the transport must be a worker's. Raises NoMoreData when the client is gone,
+        RequestTimeout when it is too slow.
         """
         plain = self.plain
+        data = None
         got = -1
         while got < 0:
             try:
                 if self.before_waiting is not None:
                     self.before_waiting()
-                got = self.transport.fill(_PIECE) if plain is None else plain.fill(_PIECE)
+                if plain is None:
+                    got = self.transport.fill(_PIECE)
+                elif not straight:
+                    got = plain.fill(_PIECE)
+                else:
+                    data = plain.draw(straight)
+                    got = -1 if data is None else len(data)
             except OSError as exc:
                 raise NoMoreData() from exc
             if got < 0:
                 self.wait()
         if got == 0:
             raise NoMoreData()
+        return data
 
     def wait(self) -> None:
         """Wait until something has come. Raises RequestTimeout."""
@@ -75,6 +90,9 @@ class LengthReader(_Source):
     """A body of a known number of bytes."""
 
     def __init__(self, transport: PlainTransport, timeout: float, length: int) -> None:
+        self.begin(transport, timeout, length)
+
+    def begin(self, transport: Any, timeout: float, length: int) -> None:
         self.attach(transport, timeout)
         self.left = length
 
@@ -84,35 +102,19 @@ class LengthReader(_Source):
         return have >= self.left or have >= limit
 
     def read(self, size: int) -> bytes:
-        if not self.left or not size:
-            return b""
         size = min(size, self.left)
+        if not size:
+            return b""
         direct = self.direct
         have = len(self.input) if direct is None else len(direct)
         if size >= _STRAIGHT and have < size and self.plain is not None:
-            data = self.draw(min(size, _PIECE))
+            data = self.more(min(size, _PIECE))
         else:
             if not have:
                 self.more()
             data = self.input.take(size) if direct is None else direct.take(size)
-        self.left -= len(data)
-        return data
-
-    def draw(self, size: int) -> bytes:
-        """As `more`, for the bytes that are returned; what has come is among them."""
-        data = None
-        while data is None:
-            try:
-                if self.before_waiting is not None:
-                    self.before_waiting()
-                data = self.plain.draw(size)  # type: ignore[union-attr]
-            except OSError as exc:
-                raise NoMoreData() from exc
-            if data is None:
-                self.wait()
-        if not data:
-            raise NoMoreData()
-        return data
+        self.left -= len(data)  # type: ignore[arg-type]
+        return data  # type: ignore[return-value]
 
     def skip_received(self) -> bool:
         if self.left:
@@ -180,26 +182,10 @@ class ChunkedReader(_Source):
         return self.decoder.done
 
 
-def open_body(
-    head: "_accel.RequestHead", transport: Any, rules: "_accel.HeadRules", timeout: float, most: int
-) -> LengthReader | ChunkedReader | None:
-    """The reader for the body that a request's head announces; None for a request without one.
-
-    transport: has `input`, `fill` and a `waiter`; timeout: seconds without a byte; most: bytes of
-    content, 0 is no limit. Raises ContentTooLarge.
-    """
-    length = head.content_length
-    if 0 < most < length:
-        raise ContentTooLarge(length, most)
-    if head.chunked:
-        return ChunkedReader(transport, timeout, _accel.parser.ChunkedDecoder(rules), most)
-    if length > 0:
-        return LengthReader(transport, timeout, length)
-    return None
-
-
 class _NoBody:
     """The reader of a request without a body."""
+
+    before_waiting: Callable[[], None] | None = None
 
     def read(self, size: int) -> bytes:
         return b""
@@ -215,20 +201,52 @@ class BodyCore:
     """What `Body` is made of."""
 
     def __init__(self, reader: Reader) -> None:
+        self._begin(reader)
+
+    def _begin(self, reader: Reader) -> None:
         self.reader = reader
         self.rest = b""  # read ahead by readline, not yet handed out
         self.failed = False  # an error was raised: the connection cannot be used again
 
+    def _has_come(self, limit: int) -> bool:
+        """Whether all of it is here, or `limit` bytes; never waits."""
+        reader = self.reader
+        if type(reader) is LengthReader:  # C knows it
+            sized = reader
+            return sized.ready(limit)
+        return reader.ready(limit)
+
+    def _drop(self) -> bool:
+        """Drop what has come; False when the client may be sending more."""
+        if self.failed:
+            return False
+        reader = self.reader
+        if type(reader) is LengthReader:
+            sized = reader
+            return sized.skip_received()
+        try:
+            return reader.skip_received()
+        except ParseException:
+            return False
+
     def _next(self, size: int) -> bytes:
         reader = self.reader
         try:
-            if type(reader) is LengthReader:  # C knows it
+            if type(reader) is LengthReader:
                 sized = reader
                 return sized.read(size)
             return reader.read(min(size, 1 << 20))
         except Exception:
             self.failed = True
             raise
+
+    def _at_end(self) -> bool:
+        """Whether it is known that nothing comes any more."""
+        reader = self.reader
+        if type(reader) is LengthReader:
+            sized = reader
+            return not sized.left
+        return False
 
     def getsize(self, size: int | None) -> int:
         """`size`, or a number no body reaches for None and negative ones. Raises TypeError."""
@@ -244,10 +262,10 @@ class BodyCore:
         else:
             data = self._next(left)
         left -= len(data)
-        if not left or not data:
+        if not left or not data or self._at_end():
             return data
         pieces = [data]
-        while left:
+        while left and not self._at_end():
             data = self._next(left)
             if not data:
                 break
@@ -309,3 +327,50 @@ def _bound(size: int | None) -> int:
 
 #: Shared by every request that has no body: it has no state to keep apart.
 NO_BODY = Body(_NoBody())
+
+
+class Opener:
+    """Makes the bodies that requests announce.
+
+    rules: of heads, and so of chunks; timeout: seconds without a byte; most: bytes of content, 0
+    is no limit.
+    """
+
+    def __init__(self, rules: "_accel.HeadRules", timeout: float, most: int) -> None:
+        self.rules = rules
+        self.timeout = timeout
+        self.most = most
+        #: Nobody has replaced how a body is made, so it may be made faster.
+        self.as_written = Body.__init__ is BodyCore.__init__
+
+    def open(
+        self, head: "_accel.RequestHead", direct: "_accel.RequestHead | None", transport: Any
+    ) -> Body:
+        """The body of the request with that head; NO_BODY if it announces none.
+
+        direct: the head again if it is a compiled one, or None; transport: has `input`, `fill` and
+        a `waiter`. Raises ContentTooLarge.
+        """
+        if direct is None:
+            length, chunked = head.content_length, head.chunked
+        else:
+            length, chunked = direct.content_length, direct.chunked
+        if 0 < self.most < length:
+            raise ContentTooLarge(length, self.most)
+        if chunked:
+            decoder = _accel.parser.ChunkedDecoder(self.rules)
+            return Body(ChunkedReader(transport, self.timeout, decoder, self.most))
+        if length <= 0:
+            return NO_BODY
+        sized = LengthReader.__new__(LengthReader)
+        sized.begin(transport, self.timeout, length)
+        if not self.as_written:
+            return Body(sized)
+        body = _blank(Body)
+        body._begin(sized)
+        return body
+
+
+def _blank(cls: type[Body]) -> Body:
+    """For C, which calls what makes it and not the class."""
+    return cls.__new__(cls)

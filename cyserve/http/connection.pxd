@@ -3,6 +3,7 @@
 cimport cython
 
 from cyserve._parser cimport HeadRules
+from cyserve.http.body cimport BodyCore
 from cyserve.http.context cimport Context
 from cyserve.http.request cimport Origin, RequestCore
 from cyserve.http.transport cimport PlainTransport
@@ -32,7 +33,7 @@ cdef class Connection(Origin):
     @cython.locals(state=int, step=int, waiting=Py_ssize_t)
     cpdef int expire(self, double now) except -1
 
-    @cython.locals(req=RequestCore)
+    @cython.locals(req=RequestCore, core=BodyCore)
     cpdef finish_request(self)
     cpdef int refuse(self, object exc, double now) except -1
 
@@ -49,6 +50,8 @@ cdef class Connection(Origin):
     @cython.locals(context=Context, limit="long long")
     cdef _start_body(self, RequestCore req)
     cdef int _run(self) except -1
+
+    @cython.locals(body=BodyCore)
     cdef int _gather(self, RequestCore req, double now) except -1
 
     @cython.locals(pending=Py_ssize_t)

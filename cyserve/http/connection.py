@@ -15,7 +15,7 @@ from cyserve._errors import (
     RequestTimeout,
     ServiceUnavailable,
 )
-from cyserve.http.body import NO_BODY, Body, open_body
+from cyserve.http.body import NO_BODY, BodyCore
 from cyserve.http.context import NEVER, Context
 from cyserve.http.environ import Endpoint
 from cyserve.http.errors import response_for
@@ -328,18 +328,13 @@ class Connection(Origin):
     def _start_body(self, req: Request) -> None:
         head = req.head
         context = self.context
-        reader = open_body(
-            head, self.transport, context.rules, context.body_timeout, context.max_body_size
-        )
-        if reader is None:
-            return
-        req.body = Body(reader)
+        req.body = context.bodies.open(head, req.direct, self.transport)
         if self.expect_continue:
             limit = context.body_buffer_size
             if head.chunked or head.content_length <= limit:
                 self.send_continue()  # it is gathered here anyway
             else:
-                reader.before_waiting = self.send_continue  # if the application wants it
+                req.body.reader.before_waiting = self.send_continue  # if the application wants it
 
     def send_continue(self) -> None:
         """RFC 9110 section 10.1.1: tell the client to go on with its body, at most once."""
@@ -357,7 +352,8 @@ class Connection(Origin):
 
     def _gather(self, req: Request, now: float) -> int:
         """A small body is waited for by the scheduler, so that no slow client holds a thread."""
-        if self.expect_continue or req.body.reader.ready(self.context.body_buffer_size):
+        body = req.body
+        if self.expect_continue or body._has_come(self.context.body_buffer_size):
             return self._run()
         self.state = _BODY
         self.deadline = now + self.context.body_timeout
@@ -385,10 +381,10 @@ class Connection(Origin):
             self.lent = False
             self.transport.lend(False)
         if body is not NO_BODY:
-            try:
-                self.unread = body.failed or not body.reader.skip_received()
-            except ParseException:
-                self.unread = True
+            self.unread = True
+            if isinstance(body, BodyCore):  # not something that a user has put in its place
+                core = body
+                self.unread = not core._drop()
             self.keep = self.keep and not self.unread
 
     def fail(self, exc: BaseException) -> None:

@@ -6,6 +6,7 @@ Values only: nothing is received, sent or decided here.
 from typing import Any
 
 from cyserve import _accel
+from cyserve.http.body import Opener
 from cyserve.http.policy import Policy
 from cyserve.http.refusal import access_function
 
@@ -34,6 +35,6 @@ class Context:
         self.handshake_timeout: float = cfg.ssl_handshake_timeout or NEVER
         self.header_timeout: float = cfg.client_header_timeout or NEVER
         self.body_timeout: float = cfg.client_body_timeout or NEVER
-        self.max_body_size: int = cfg.client_max_body_size
+        self.bodies = Opener(self.rules, self.body_timeout, cfg.client_max_body_size)
         self.send_timeout: float = cfg.send_timeout or NEVER
         self.idle_timeout: float = cfg.keepalive

@@ -11,7 +11,7 @@ from typing import Any
 
 from cyserve import _accel
 from cyserve._errors import ForbiddenProxyRequest, NoMoreData
-from cyserve.http.body import Body, open_body
+from cyserve.http.body import NO_BODY, Opener
 from cyserve.http.policy import Policy
 from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, recognise
 from cyserve.http.request import Origin, Request, RequestCore
@@ -160,9 +160,7 @@ def read_request(
     RequestCore.__init__(request, source.read_head(), source)
     if request.head.flags:
         source.policy.decide(request)  # type: ignore[arg-type]
-    reader = open_body(
-        request.head, unreader, source.policy.rules, float("inf"), cfg.client_max_body_size
-    )
-    if reader is not None:
-        reader.before_waiting = source.send_continue
-        request.body = Body(reader)
+    bodies = Opener(source.policy.rules, float("inf"), cfg.client_max_body_size)
+    request.body = bodies.open(request.head, None, unreader)
+    if request.body is not NO_BODY:
+        request.body.reader.before_waiting = source.send_continue

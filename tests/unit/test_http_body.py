@@ -1,5 +1,6 @@
 """wsgi.input: every way of reading, bodies cut short, chunks, and pieces that trickle in."""
 
+import io
 import os
 import socket
 import threading
@@ -8,6 +9,7 @@ import pytest
 from http_helpers import Peer
 
 from cyserve._errors import ContentTooLarge, InvalidChunkSize, NoMoreData, RequestTimeout
+from cyserve.http.body import Body
 from cyserve.http.connection import CLOSE, READ, RUN
 from cyserve.http.transport import PollWaiter
 
@@ -375,3 +377,51 @@ def test_a_rest_that_is_malformed_ends_the_connection(peer):
     connection.keep = True
     connection.finish_request()
     assert not connection.keep
+
+
+def test_a_body_that_users_make_otherwise(peer, monkeypatch):
+    made = []
+    begin = Body.__init__
+
+    def init(self, reader):
+        begin(self, reader)
+        made.append(self)
+
+    monkeypatch.setattr(Body, "__init__", init)
+    connection = peer(request(b"12345")).connection
+    assert connection.proceed(0.0) == RUN
+    assert made == [connection.request.body]
+    assert made[0].read() == b"12345"
+
+
+def test_what_is_kept_with_one_body_is_not_found_on_the_next(peer):
+    peer = peer(2 * request(b"12345"))
+    assert peer.connection.proceed(0.0) == RUN
+    body = peer.connection.request.body
+    body.mark = "an attribute of the user's"
+    del body
+    peer.connection.keep = True
+    peer.connection.finish_request()
+    assert peer.connection.answered(0.0) == RUN
+    assert vars(peer.connection.request.body).get("mark") is None
+
+
+@pytest.mark.parametrize("make", [request, chunked])
+def test_a_body_that_users_have_exchanged_ends_the_connection(peer, make):
+    connection = peer(make(b"12345")).connection
+    assert connection.proceed(0.0) == RUN
+    connection.request.body = io.BytesIO(b"other bytes")
+    connection.keep = True
+    connection.finish_request()
+    assert connection.unread
+    assert not connection.keep
+
+
+def test_a_bound_that_is_not_reached_costs_no_further_receiving(peer):
+    """With Content-Length the end is known; asking for more must not touch the connection."""
+    peer = peer(request(b"12345"))
+    assert peer.connection.proceed(0.0) == RUN
+    body = peer.connection.request.body
+    peer.transport.close()
+    assert [body.read(3), body.read(100), body.read(100)] == [b"123", b"45", b""]
+    assert not body.failed
