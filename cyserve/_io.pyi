@@ -1,12 +1,8 @@
 from collections.abc import Iterable
-from typing import Any
 
 from typing_extensions import disjoint_base
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept", "close")
-
-def accept(fd: int) -> tuple[int, Any] | None: ...
-def close(fd: int) -> None: ...
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
 
 @disjoint_base
 class InputBuffer:

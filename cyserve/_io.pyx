@@ -10,7 +10,7 @@ Rules of this file
 Over 500 lines because four small classes of C and their docstrings take that.
 """
 
-from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
@@ -26,13 +26,13 @@ from cyserve._bytes cimport (
     has_forbidden, is_blank, is_word, latin1, need_bytes, put, shortened, unchangeable, value_end,
 )
 from cyserve._sockets cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, close_socket, iovec, msghdr, receive, send, sendmsg, take_client,
+    MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, receive, send, sendmsg,
 )
 
 from cyserve import _grammar
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept", "close")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
 
 cdef enum:
     VECTORS = 64        # pieces given to one system call
@@ -71,21 +71,6 @@ cdef int build_tables() except -1:
 
 
 build_tables()
-
-
-def accept(fd: int) -> tuple | None:
-    """Take a connection from the listening non-blocking socket `fd`; None if nobody waits.
-
-    Returns a descriptor in non-blocking mode and the address of the peer as getpeername tells it;
-    None for an address that is not known. Raises OSError as accept(2) does.
-    """
-    return take_client(fd)
-
-
-def close(fd: int) -> None:
-    """Close the socket `fd`, which nobody else has. Raises OSError as close(2) does."""
-    if close_socket(fd) < 0 and errno != ECONNRESET and errno != EINTR:
-        PyErr_SetFromErrno(OSError)
 
 
 cdef char *spare = NULL   # the memory of a buffer that was released, of SPARE bytes

@@ -8,13 +8,10 @@ Rules of this file
 - It is the reference for the compiled `_io.pyx`. Change both or neither.
 """
 
-import contextlib
 import os
 import re
-import socket
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
 
 from cyserve._errors import InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import (
@@ -27,7 +24,7 @@ from cyserve._grammar import (
     response_options,
 )
 
-__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead", "accept", "close")
+__all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
 
 
 def _class(allowed: bytes) -> str:
@@ -41,36 +38,6 @@ _digits = re.compile("[0-9]{1,18}").fullmatch
 
 
 _BATCH = 65536  # smaller pieces are joined up to this size for one system call
-
-
-def accept(fd: int) -> tuple[int, Any] | None:
-    """Take a connection from the listening non-blocking socket `fd`; None if nobody waits.
-
-    Returns a descriptor in non-blocking mode and the address of the peer as getpeername tells it;
-    None for an address that is not known. Raises OSError as accept(2) does.
-    """
-    listener = socket.socket(fileno=fd)
-    try:
-        # An application may have called socket.setdefaulttimeout; sockets of gevent's would wait.
-        listener.setblocking(False)
-        while True:
-            try:
-                client, address = listener.accept()
-                break
-            except BlockingIOError:
-                return None
-            except ConnectionAbortedError:
-                continue
-    finally:
-        listener.detach()
-    client.setblocking(False)
-    return client.detach(), address
-
-
-def close(fd: int) -> None:
-    """Close the socket `fd`, which nobody else has. Raises OSError as close(2) does."""
-    with contextlib.suppress(ConnectionResetError, InterruptedError):
-        os.close(fd)
 
 
 class InputBuffer:

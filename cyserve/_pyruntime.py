@@ -1,21 +1,23 @@
 """What the engine asks for at every request: the pure-Python twin of `_runtime`, and its reference.
 
-It knows the interpreter and the machine: no bytes of HTTP, no connections, no settings. Nothing is
-kept to be used again here: only C can tell whether somebody still refers to a thing.
+It knows the interpreter and the machine: no bytes of HTTP, no state of connections, no settings.
+Nothing is kept to be used again here: only C can tell whether somebody still refers to a thing.
 """
 
 import contextlib
+import os
+import socket
 import struct
 import threading
 import time
 from collections import deque
 from typing import Any
 
-__all__ = ("CLOCK", "Clock", "Lane", "Mutex", "Pool", "Row")
+__all__ = ("CLOCK", "GATE", "Clock", "Gate", "Lane", "Mutex", "Number", "Pool", "Row")
 
 
 _lane = struct.Struct("=96sQQ")  # line, requests begun, start of the one that runs
-_start = struct.Struct("=Q")
+_word = struct.Struct("=Q")
 
 
 class Clock:
@@ -120,6 +122,65 @@ class Row:
             self._places.remove(thing)
 
 
+class Gate:
+    """Lets clients in and out: as a listener's accept(), and os.close() for a socket.
+
+    address: of whom `accept` has let in last, as getpeername tells it; None: it is not known.
+    """
+
+    __slots__ = ("address",)
+
+    def __init__(self) -> None:
+        self.address: Any = None
+
+    def accept(self, fd: int) -> int:
+        """Take a connection from the listening non-blocking socket `fd`; -1 if nobody waits.
+
+        Returns a descriptor in non-blocking mode. Raises OSError as accept(2) does.
+        """
+        listener = socket.socket(fileno=fd)
+        try:
+            # An application may have called socket.setdefaulttimeout; gevent's sockets would wait.
+            listener.setblocking(False)
+            while True:
+                try:
+                    client, self.address = listener.accept()
+                    break
+                except BlockingIOError:
+                    self.address = None
+                    return -1
+                except ConnectionAbortedError:
+                    continue
+        finally:
+            listener.detach()
+        client.setblocking(False)
+        return client.detach()
+
+    def close(self, fd: int) -> None:
+        """Close the socket `fd`, which nobody else has. Raises OSError as close(2) does."""
+        with contextlib.suppress(ConnectionResetError, InterruptedError):
+            os.close(fd)
+
+
+GATE = Gate()  # the engine's
+
+
+class Number:
+    """A number that processes share: eight bytes of a writable buffer, from `at` on."""
+
+    __slots__ = ("_at", "_memory")
+
+    def __init__(self, memory: memoryview, at: int) -> None:
+        if at < 0 or at % 8 or len(memory) - at < _word.size:
+            raise ValueError("the number does not fit")
+        self._memory = memory
+        self._at = at
+
+    def store(self, number: int) -> None:
+        """It is this one now."""
+        _word.pack_into(self._memory, self._at, number)
+
+
 class Lane:
     """A thread's part of the scoreboard: its request line, how many it began, when the last one.
 
@@ -142,4 +203,4 @@ class Lane:
 
     def end(self) -> None:
         """Nothing runs in the lane now."""
-        _start.pack_into(self._memory, self._at + _lane.size - _start.size, 0)
+        _word.pack_into(self._memory, self._at + _lane.size - _word.size, 0)

@@ -38,6 +38,24 @@ cdef class Pool:
 
 
 @cython.final
+cdef class Gate:
+    cdef readonly object address
+    cdef str host               # the last IPv4 address, and its octets
+    cdef unsigned int octets
+
+    cpdef int accept(self, int fd) except -2
+    cpdef int close(self, int fd) except -1
+
+
+@cython.final
+cdef class Number:
+    cdef Py_buffer view
+    cdef uint64_t *word
+
+    cpdef void store(self, uint64_t number) noexcept
+
+
+@cython.final
 cdef class Row:
     cdef list places
     cdef Py_ssize_t first

@@ -2,7 +2,7 @@ from typing import Any, final
 
 from typing_extensions import Self, disjoint_base
 
-__all__ = ("CLOCK", "Clock", "Lane", "Mutex", "Pool", "Row")
+__all__ = ("CLOCK", "GATE", "Clock", "Gate", "Lane", "Mutex", "Number", "Pool", "Row")
 
 @final
 class Clock:
@@ -37,6 +37,20 @@ class Row:
     def push(self, thing: Any) -> None: ...
     def pop(self) -> Any: ...
     def remove(self, thing: Any) -> None: ...
+
+@final
+class Gate:
+    @property
+    def address(self) -> Any: ...
+    def accept(self, fd: int) -> int: ...
+    def close(self, fd: int) -> None: ...
+
+GATE: Gate
+
+@final
+class Number:
+    def __new__(cls, memory: memoryview, at: int) -> Self: ...
+    def store(self, number: int) -> None: ...
 
 @disjoint_base
 class Lane:

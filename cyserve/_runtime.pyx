@@ -3,7 +3,7 @@
 """What the engine asks for at every request and Python's own would take too long to give.
 
 Rules of this file
-- It knows the interpreter and the machine: no bytes of HTTP, no connections, no settings.
+- It knows the interpreter and the machine: no bytes of HTTP, no state of connections, no settings.
 - It stands for something of the standard library and is nothing but quicker; but for the lane.
 - `_pyruntime.py` is the reference. Change both or neither.
 """
@@ -11,13 +11,16 @@ Rules of this file
 cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport ECONNRESET, EINTR, errno
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from cyserve._clock cimport clock_nanoseconds, clock_now, clock_second
+from cyserve._peer cimport AF_INET, dotted, ntohs, peer, peer_address
+from cyserve._sockets cimport close_socket, take_client
 
 cdef extern from "pythread.h":
     ctypedef void *PyThread_type_lock
@@ -31,10 +34,17 @@ cdef extern from "pythread.h":
         PyThread_type_lock lock, PY_TIMEOUT_T microseconds, int interruptible) nogil
     void PyThread_release_lock(PyThread_type_lock lock) nogil
 
-cdef extern from "Python.h":
+cdef extern from *:
+    """
+    static int is_watched(PyObject *thing) {   /* by weak references */
+        Py_ssize_t at = Py_TYPE(thing)->tp_weaklistoffset;
+        return at && *(PyObject **) ((char *) thing + at) != NULL;
+    }
+    """
     Py_ssize_t Py_REFCNT(PyObject *thing)
+    bint is_watched(PyObject *thing)
 
-__all__ = ("CLOCK", "Clock", "Lane", "Mutex", "Pool", "Row")
+__all__ = ("CLOCK", "GATE", "Clock", "Gate", "Lane", "Mutex", "Number", "Pool", "Row")
 
 
 @cython.final
@@ -140,8 +150,11 @@ cdef class Pool:
         return thing
 
     cpdef bint alone(self, object thing, Py_ssize_t references) except -1:
-        """Whether there are no more than so many references to it, the caller's included."""
-        return Py_REFCNT(<PyObject *> thing) <= references
+        """Whether there are no more than so many references to it, the caller's included.
+
+        And no weak ones: they would not notice that it has become another.
+        """
+        return Py_REFCNT(<PyObject *> thing) <= references and not is_watched(<PyObject *> thing)
 
     cpdef bint give(self, object thing) except -1:
         """Keep it, if there is room."""
@@ -194,6 +207,58 @@ cdef class Row:
             other = self.pop()
             if other is not thing:
                 self.push(other)
+
+
+@cython.final
+cdef class Gate:
+    """Lets clients in and out: as a listener's accept(), and os.close() for a socket.
+
+    address: of whom `accept` has let in last, as getpeername tells it; None: it is not known.
+    """
+
+    cpdef int accept(self, int fd) except -2:
+        """Take a connection from the listening non-blocking socket `fd`; -1 if nobody waits.
+
+        Returns a descriptor in non-blocking mode. Raises OSError as accept(2) does.
+        """
+        cdef peer name
+        cdef unsigned int size = 0
+        cdef int taken = take_client(fd, &name, &size)
+        if taken < 0 or name.any.sa_family != AF_INET or size < sizeof(name.four):
+            self.address = None if taken < 0 else peer_address(&name, size)
+            return taken
+        if self.host is None or self.octets != name.four.sin_addr.s_addr:
+            self.host = dotted(<const unsigned char *> &name.four.sin_addr)
+            self.octets = name.four.sin_addr.s_addr
+        self.address = (self.host, ntohs(name.four.sin_port))
+        return taken
+
+    cpdef int close(self, int fd) except -1:
+        """Close the socket `fd`, which nobody else has. Raises OSError as close(2) does."""
+        if close_socket(fd) < 0 and errno != ECONNRESET and errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+        return 0
+
+
+GATE = Gate()   # the engine's
+
+
+@cython.final
+cdef class Number:
+    """A number that processes share: eight bytes of a writable buffer, from `at` on."""
+
+    def __cinit__(self, memory, Py_ssize_t at):
+        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
+        if at < 0 or at % 8 or self.view.len - at < 8:
+            raise ValueError("the number does not fit")
+        self.word = <uint64_t *> (<char *> self.view.buf + at)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    cpdef void store(self, uint64_t number) noexcept:
+        """It is this one now."""
+        self.word[0] = number
 
 
 cdef class Lane:

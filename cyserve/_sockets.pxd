@@ -7,7 +7,7 @@ from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 
 from cpython.exc cimport PyErr_SetFromErrno
 
-from cyserve._peer cimport peer, peer_address, sockaddr
+from cyserve._peer cimport peer, sockaddr
 
 cdef extern from *:
     """
@@ -45,18 +45,16 @@ cdef extern from *:
         size_t msg_iovlen
 
 
-cdef inline object take_client(int listener):
-    """Accept a connection, in non-blocking mode, and tell whose it is; None: nobody waits."""
-    cdef peer name
-    cdef unsigned int size
+cdef inline int take_client(int listener, peer *name, unsigned int *size) except -2:
+    """Accept a connection, in non-blocking mode, and tell whose it is; -1: nobody waits."""
     cdef int taken
     while True:
-        size = sizeof(name) - 1
-        taken = accept4(listener, &name.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        size[0] = sizeof(name[0]) - 1
+        taken = accept4(listener, &name.any, size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if taken >= 0:
-            return taken, peer_address(&name, size)
+            return taken
         if errno == EAGAIN:
-            return None
+            return -1
         if errno != EINTR and errno != ECONNABORTED:
             PyErr_SetFromErrno(OSError)
 

@@ -3,7 +3,7 @@
 cimport cython
 
 from cyserve._parser cimport RequestHead
-from cyserve._runtime cimport Lane
+from cyserve._runtime cimport Lane, Number
 
 cdef class Serving:
     cdef public bint alive
@@ -14,7 +14,10 @@ cdef class Slot:
     cdef readonly Py_ssize_t lanes
     cdef object _board, _bytes, _words
     cdef list _offset, _start, _lanes
+    cdef Number _connections
     cdef bint _compiled
+
+    cpdef count(self, Py_ssize_t connections)
 
     @cython.locals(found=Lane)
     cpdef begin(self, bytes line, Py_ssize_t lane = *)

@@ -58,7 +58,17 @@ class Slot:
     number of the thread that runs the request, from 0.
     """
 
-    __slots__ = ("_board", "_bytes", "_compiled", "_lanes", "_offset", "_start", "_words", "lanes")
+    __slots__ = (
+        "_board",
+        "_bytes",
+        "_compiled",
+        "_connections",
+        "_lanes",
+        "_offset",
+        "_start",
+        "_words",
+        "lanes",
+    )
 
     def __init__(self, memory: memoryview, lanes: int, board: Sequence[Slot] = ()) -> None:
         self.lanes = lanes
@@ -73,6 +83,7 @@ class Slot:
         from cyserve import _accel  # noqa: PLC0415 - the launcher reports a broken build
 
         self._lanes = [_accel.runtime.Lane(self._bytes, offset) for offset in self._offset]
+        self._connections = _accel.runtime.Number(self._bytes, _CONNECTIONS * _WORD)
         self._compiled = _accel.is_compiled  # the kernel; the lanes go with us
 
     def beat(self) -> None:
@@ -157,6 +168,10 @@ class Slot:
     def state(self, state: int) -> None:
         self._words[_STATE] = state
 
+    def count(self, connections: int) -> None:
+        """Store how many connections the worker holds open."""
+        self._connections.store(connections)
+
     @property
     def connections(self) -> int:
         """Connections that the worker holds open."""
@@ -164,7 +179,7 @@ class Slot:
 
     @connections.setter
     def connections(self, number: int) -> None:
-        self._words[_CONNECTIONS] = number
+        self.count(number)
 
     @property
     def rss(self) -> int:

@@ -3,6 +3,7 @@
 cimport cython
 
 from cyserve._parser cimport HeadRules
+from cyserve._runtime cimport Pool
 from cyserve.http.body cimport BodyCore
 from cyserve.http.context cimport Context
 from cyserve.http.request cimport Origin, RequestCore
@@ -23,6 +24,10 @@ cdef class Connection(Origin):
     cdef object _trusted
     cdef object __weakref__
 
+    cdef begin(self, object address, object endpoint)
+
+    @cython.locals(transport=PlainTransport)
+    cdef bint leave(self, Pool pool) except -1
     cpdef int start(self, double now) except -1
 
     @cython.locals(state=int, got=Py_ssize_t)

@@ -5,7 +5,7 @@ a worker, a greenlet) calls `proceed` when that has come, `expire` when the dead
 and `answered` after having run a request. It runs no application and watches no descriptor.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyserve._errors import (
     ForbiddenProxyRequest,
@@ -23,6 +23,9 @@ from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, take
 from cyserve.http.refusal import report
 from cyserve.http.request import Origin, Request
 from cyserve.http.transport import PlainTransport, peer_name
+
+if TYPE_CHECKING:
+    from cyserve import _accel
 
 # Steps: what the scheduler has to do next.
 CLOSE = 0  # call `close`
@@ -80,31 +83,44 @@ class Connection(Origin):
         self, transport: PlainTransport, address: Any, endpoint: Endpoint, context: Context
     ) -> None:
         self.transport = transport
-        self.address = address
-        self.endpoint = endpoint
         self.context = context
         self.compiled = transport.compiled  # the kernel's objects are extension types
+        self.begin(address, endpoint)
+
+    def begin(self, address: Any, endpoint: Endpoint) -> None:
+        """It is this client's; nothing has come yet."""
+        self.address = address
+        self.endpoint = endpoint
         self.template: dict[str, Any] | None = None  # of the environ; see Endpoint.template_of
         self.request: Request | None = None  # being gathered or run
         self.requests = 0
-        self.state = _HEAD if context.proxy_protocol == "off" else _PROXY
+        self.state = _PROXY if self.context.expects_proxy else _HEAD
         self.proxy_header: ProxyHeader | None = None  # what a proxy said of its client
-        self.deadline = _NEVER  # by the monotonic clock
+        self.deadline = self.linger_until = _NEVER  # by the monotonic clock
         self.idle_since = _NEVER  # not idle: a request has begun to come, or is under way
         self.expect_continue = False  # the client waits for "100 Continue"
         self.keep = False  # the connection goes on after what is being sent
         self.unread = False  # the client may still be sending a body that nobody wants
         self.over = False  # the client has said that nothing comes after what it sent
         self.lent = False  # the application may use the socket itself (Upgrade)
-        self.linger_until = _NEVER
         self._trusted: bool | None = None
         # The scheduler's own notes.
-        self.fd = -1
-        self.step = READ
-        self.interest = 0
+        self.fd = self.transport.fd
+        self.step = _READ
+        self.interest = self.place = 0
         self.signalled = False  # something had come already when it was last told so
-        self.place = 0
         self.lane = 0  # of the scoreboard: the number of the thread that runs the request
+
+    def leave(self, pool: "_accel.Pool") -> bool:
+        """`close`, if nobody has kept this object or a part of it, so that it can `begin` anew.
+
+        Whoever runs the connection may have one reference. False: nothing has been done.
+        """
+        transport = self.transport
+        if not (pool.alone(self, 1) and transport.leave(pool)):
+            return False
+        self.address = self.request = self.template = self.proxy_header = None
+        return True
 
     # -- gunicorn's names, for who wraps or overrides `handle_request` --
 

@@ -30,7 +30,9 @@ class Context:
         #: The rules again if both kernel and engine are compiled: calls through them are C calls.
         self.direct_rules = self.rules if _accel.is_compiled else None
         self.requests = _accel.runtime.Pool()  # those that nobody has kept
+        self.connections = _accel.runtime.Pool()  # the same
         self.proxy_protocol: str = cfg.proxy_protocol
+        self.expects_proxy = self.proxy_protocol != "off"
         self.body_buffer_size: int = cfg.client_body_buffer_size
         self.handshake_timeout: float = cfg.ssl_handshake_timeout or NEVER
         self.header_timeout: float = cfg.client_header_timeout or NEVER

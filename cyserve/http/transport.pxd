@@ -3,8 +3,16 @@
 cimport cython
 
 from cyserve._io cimport InputBuffer, OutputBuffer
+from cyserve._runtime cimport Gate, Pool
 
-cdef Py_ssize_t _HIGH_WATER
+cdef Py_ssize_t _HIGH_WATER, _USUAL
+cdef Gate _gate
+
+
+cdef class Allowance:
+    cdef public double total, left
+
+    cpdef restart(self)
 
 
 cdef class PlainTransport:
@@ -28,6 +36,10 @@ cdef class PlainTransport:
     @cython.locals(fd=int)
     cpdef close(self)
     cpdef release(self)
+    cdef begin(self, int fd)
+
+    @cython.locals(received=InputBuffer, queued=OutputBuffer, fd=int)
+    cdef bint leave(self, Pool pool) except -1
 
     @cython.locals(pending=Py_ssize_t)
     cpdef send(self, double seconds)

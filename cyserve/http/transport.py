@@ -26,6 +26,10 @@ _STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 HIGH_WATER = 65536
 _HIGH_WATER = HIGH_WATER  # C's in a compiled build
 
+_USUAL = 64  # pieces in an output buffer that is worth keeping
+
+_gate = _accel.runtime.GATE
+
 
 class Waiter(Protocol):
     """Waits until a descriptor is ready; seconds bound the wait; False when they ran out."""
@@ -34,7 +38,21 @@ class Waiter(Protocol):
     def writable(self, fd: int, seconds: float) -> bool: ...
 
 
-class PollWaiter:
+class Allowance:
+    """Seconds that waits may take together: `left` of `total`."""
+
+    __slots__ = ("left", "total")
+
+    def __init__(self, total: float) -> None:
+        self.total = total
+        self.left = total
+
+    def restart(self) -> None:
+        """Begin to count anew: another request."""
+        self.left = self.total
+
+
+class PollWaiter(Allowance):
     """Waits with poll(2), waking now and then to tell the master that the worker lives.
 
     notify: called while waiting, every `interval` seconds; total: seconds that all waits together
@@ -44,14 +62,9 @@ class PollWaiter:
     def __init__(
         self, notify: Callable[[], None], interval: float = 1.0, total: float = float("inf")
     ) -> None:
+        super().__init__(total)
         self.notify = notify
         self.interval = interval
-        self.total = total
-        self.left = total
-
-    def restart(self) -> None:
-        """Begin to count anew: another request."""
-        self.left = self.total
 
     def readable(self, fd: int, seconds: float) -> bool:
         return self._wait(fd, select.POLLIN, min(seconds, self.left))
@@ -137,10 +150,10 @@ def accept(listener: Any, make: Callable[[int, int], Any] = ClientSocket) -> tup
     make: the socket's class, called with address family and descriptor. Never waits, whatever the
     listener's timeout. Raises OSError as accept(2) does.
     """
-    taken = _accel.io.accept(listener.fileno())
-    if taken is None:
+    fd = _gate.accept(listener.fileno())
+    if fd < 0:
         return None
-    fd, address = taken
+    address = _gate.address
     sock = make(int(listener.family), fd)
     return sock, address if address is not None else peer_of(sock)
 
@@ -354,6 +367,35 @@ class PlainTransport:
         with contextlib.suppress(OSError):  # the application may have closed it
             self.sock.setblocking(blocking)
 
+    def begin(self, fd: int) -> None:
+        """It is another client's from now on, whose descriptor that is."""
+        self.fd = fd
+        self.full = self.broken = False
+
+    def leave(self, pool: "_accel.Pool") -> bool:
+        """`close`, if nobody has kept this object or a part of it, so that it can `begin` anew.
+
+        References there may be: to us of the connection, the socket and the caller; to the socket
+        and to the buffers our own. False: nothing has been done.
+        """
+        sock = self.sock
+        received: Any = self.direct_input
+        queued: Any = self.direct_output
+        if (
+            type(sock) is not UnusedSocket
+            or not (pool.alone(self, 3) and pool.alone(sock, 2))
+            or not (pool.alone(received, 3) and pool.alone(queued, 3))
+            or self.fd < 0
+            or len(received)
+            or queued.capacity > _USUAL
+        ):
+            return False
+        self.discard()
+        received.release()
+        fd, self.fd = self.fd, -1
+        _gate.close(fd)
+        return True
+
     def close(self) -> None:
         self.discard()
         sock, fd = self.sock, self.fd
@@ -362,7 +404,7 @@ class PlainTransport:
             sock.close()
         elif fd >= 0:
             sock.transport = None
-            _accel.io.close(fd)
+            _gate.close(fd)
 
     def release(self) -> None:
         """The descriptor is somebody else's from now on: the next client's, or the application's.

@@ -2,20 +2,23 @@
 
 cimport cython
 
-from cyserve._runtime cimport Clock, Row
+from cyserve._runtime cimport Clock, Gate, Row
 from cyserve.http.connection cimport Connection
 from cyserve.http.context cimport Context
 from cyserve.http.cycle cimport Cycle
-from cyserve.http.transport cimport PlainTransport
+from cyserve.http.transport cimport Allowance, PlainTransport
+from cyserve.scoreboard cimport Serving, Slot
 
 cdef int _READ, _WRITE, _RUN, _NEWS, _WAITING, _READY, _RUNNING
 cdef double _LOOK
 cdef Clock _clock
+cdef Gate _gate
 
 
 cdef class ConnectionLoop:
-    cdef public object worker, log, waiter, poller, others, certificates, make_transport
-    cdef public object slot, take_client
+    cdef public Serving worker
+    cdef public Slot slot
+    cdef public object log, waiter, poller, others, certificates, make_transport
     cdef public Row ready
     cdef public object arrivals
     cdef public list passed
@@ -25,7 +28,7 @@ cdef class ConnectionLoop:
     cdef public Py_ssize_t max_connections, share
     cdef public dict endpoints, connections
     cdef public int wake_fd, news
-    cdef public bint accepting, lightest, open, held
+    cdef public bint accepting, lightest, open, held, reuses
 
     @cython.locals(ready=Row, connection=Connection, step=int)
     cpdef Connection next(self)
@@ -42,13 +45,15 @@ cdef class ConnectionLoop:
     @cython.locals(connection=Connection, step=int)
     cdef Connection _accept(self)
 
-    @cython.locals(connection=Connection, next_beat=double)
+    @cython.locals(worker=Serving, allowance=Allowance, connection=Connection, next_beat=double)
     cpdef run(self, object serve, Cycle cycle = *)
     cdef Py_ssize_t _fair_share(self) except -1
 
-    @cython.locals(connection=Connection, transport=PlainTransport)
+    @cython.locals(connection=Connection)
     cdef Connection _take_from(self, object endpoint, int listener)
-    cdef PlainTransport _transport(self, int fd, object endpoint)
+
+    @cython.locals(connection=Connection, transport=PlainTransport)
+    cdef Connection _connection(self, int fd, object address, object endpoint)
     cdef bint _register(self, Connection connection, int interest) except -1
     cdef _unregister(self, Connection connection)
     cdef _close(self, Connection connection)

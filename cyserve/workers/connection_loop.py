@@ -20,7 +20,7 @@ from cyserve.http.context import Context
 from cyserve.http.cycle import Cycle
 from cyserve.http.environ import Endpoint
 from cyserve.http.transport import ClientSocket, PlainTransport, UnusedSocket, Waiter, peer_of
-from cyserve.scoreboard import DRAINING
+from cyserve.scoreboard import DRAINING, Slot
 from cyserve.sock import somebody_waits
 from cyserve.workers.base import draining_ends, empty
 from cyserve.workers.transports import transport_maker
@@ -37,7 +37,7 @@ BREATH = 0.05  # seconds after which other threads get the GIL, whatever comes
 STOP_SECONDS = 2.0  # for an idle connection when the worker stops: its request may be on its way
 ROOM = 32  # idle connections closed at once, at most, to make room
 
-_clock = _accel.runtime.CLOCK
+_clock, _gate = _accel.runtime.CLOCK, _accel.runtime.GATE
 
 # Connection.place: where it is.
 WAITING = 0  # for its client
@@ -77,8 +77,9 @@ class ConnectionLoop:
         self.max_connections: int = cfg.worker_connections
         self.certificates: Certificates | None = worker.certificates
         self.make_transport = transport_maker(worker, waiter)
-        self.take_client = _accel.io.accept
-        self.slot = worker.slot
+        self.slot: Slot = worker.slot
+        #: Connections that nobody has kept are used again, but where some lose their descriptors.
+        self.reuses = _accel.is_compiled and self.certificates is None and worker.watch is None
         self.poller = _accel.poll.Poller()
         # Told once, the kernel need not look again whether it has been read. With TLS, or a PROXY
         # header before the head, not all that has come is read at once.
@@ -220,7 +221,8 @@ class ConnectionLoop:
 
         serve: runs the request of a connection; cycle: does it if `serve` would do nothing else.
         """
-        worker, waiter = self.worker, self.waiter
+        worker = self.worker
+        allowance: Any = None if cycle is None else self.waiter  # a PollWaiter
         tick = min(TICK, worker.timeout or TICK)
         next_beat = 0.0
         self.poller.register(self.wake_fd, _READ)
@@ -234,7 +236,7 @@ class ConnectionLoop:
                 if cycle is None:
                     serve(connection)
                 else:
-                    waiter.restart()  # type: ignore[attr-defined]  # a PollWaiter
+                    allowance.restart()
                     assert connection.request is not None
                     cycle.run(connection.request)
                 self.answered(connection)
@@ -350,10 +352,10 @@ class ConnectionLoop:
             if not self._make_room():
                 self._pause_accepting()
                 return None
-        transport = None
-        while transport is None:
+        connection = None
+        while connection is None:
             try:
-                accepted = self.take_client(listener)
+                fd = _gate.accept(listener)
             except OSError as exc:
                 if exc.errno not in ACCEPT_LATER:
                     raise
@@ -362,28 +364,32 @@ class ConnectionLoop:
                     self.log.error("Cannot accept connections for now: %s", exc)
                 self._pause_accepting()
                 return None
-            if accepted is None:
+            if fd < 0:
                 return None
-            fd, address = accepted
-            transport = self._transport(fd, endpoint)
-        if address is None:
-            address = peer_of(transport.sock)
-        connection = Connection(transport, address, endpoint, self.context)
-        connection.fd = transport.fd
-        self.connections[connection.fd] = connection
-        self.slot.connections = len(self.connections)
+            connection = self._connection(fd, _gate.address, endpoint)
+        self.connections[fd] = connection
+        self.slot.count(len(self.connections))
         return connection
 
-    def _transport(self, fd: int, endpoint: Endpoint) -> PlainTransport | None:
-        """The transport of a client's socket; None if the client has gone already."""
+    def _connection(self, fd: int, address: Any, endpoint: Endpoint) -> Connection | None:
+        """The connection of a client's socket; None if the client has gone already."""
+        connection: Connection | None = self.context.connections.take()
+        if connection is not None and address is not None:
+            connection.transport.begin(fd)
+            connection.begin(address, endpoint)
+            return connection
         if self.certificates is None:
-            return PlainTransport(_new_socket(UnusedSocket), self.waiter, fd)
-        sock = ClientSocket(int(endpoint.listener.sock.family), fd)
-        try:
-            return self.make_transport(sock)
-        except OSError:
-            sock.close()
-            return None
+            transport = PlainTransport(_new_socket(UnusedSocket), self.waiter, fd)
+        else:
+            sock = ClientSocket(int(endpoint.listener.sock.family), fd)
+            try:
+                transport = self.make_transport(sock)
+            except OSError:
+                sock.close()
+                return None
+        if address is None:
+            address = peer_of(transport.sock)
+        return Connection(transport, address, endpoint, self.context)
 
     def _make_room(self) -> bool:
         """Close the connections that have been idle for longest, a few at a time."""
@@ -482,7 +488,11 @@ class ConnectionLoop:
         if self.connections.get(connection.fd) is connection:  # else its number is another's now
             self._unregister(connection)
             del self.connections[connection.fd]
-            self.slot.connections = len(self.connections)
-        connection.close()
+            self.slot.count(len(self.connections))
+        spent = self.context.connections
+        if self.reuses and connection.leave(spent):
+            spent.give(connection)
+        else:
+            connection.close()
         if not self.accepting:  # there was no room, or no descriptor
             self.resume_accepting()

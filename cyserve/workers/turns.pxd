@@ -3,6 +3,7 @@
 cimport cython
 
 cdef double _IDLE, _LONG, _BLOCKED, _PROBE, _TURN
+cdef int _ACTIVE, _WAIT, _GUARD, _PARK
 
 
 cdef class Hand:
@@ -15,6 +16,15 @@ cdef class Turns:
     cdef public Py_ssize_t active
     cdef public bint contended
     cdef public double slow, patience
+
+    @cython.locals(role=int, counted_on=bint)
+    cpdef int rest(self, Py_ssize_t thread, double now) except -1
+
+    @cython.locals(hand=Hand, thread=Py_ssize_t)
+    cpdef bint counted_on(self, double now) except -1
+
+    @cython.locals(hand=Hand)
+    cpdef bint wake(self, Py_ssize_t thread, double now) except -1
 
     @cython.locals(hand=Hand)
     cpdef Py_ssize_t enter(self, Py_ssize_t thread, double now) except -1

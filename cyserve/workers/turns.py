@@ -39,6 +39,7 @@ _IDLE = float("inf")
 
 # The same under names that are C's in a compiled build, where a public one has to be looked up.
 _LONG, _BLOCKED, _PROBE, _TURN = LONG, BLOCKED, PROBE, TURN
+_ACTIVE, _WAIT, _GUARD, _PARK = ACTIVE, WAIT, GUARD, PARK
 
 
 class Hand:
@@ -73,16 +74,16 @@ class Turns:
 
     def rest(self, thread: int, now: float) -> int:
         """Nothing is ready for `thread`, or it has left: returns how it shall sleep."""
-        if self.role[thread] == ACTIVE:
+        if self.role[thread] == _ACTIVE:
             self.active -= 1
-        self.role[thread] = PARK
+        self.role[thread] = _PARK
         counted_on = self.counted_on(now)
-        if WAIT not in self.role and not counted_on:
-            role = WAIT
-        elif GUARD not in self.role and (counted_on or not self.active):
-            role = GUARD
+        if _WAIT not in self.role and not counted_on:
+            role = _WAIT
+        elif _GUARD not in self.role and (counted_on or not self.active):
+            role = _GUARD
         else:
-            role = PARK
+            role = _PARK
         self.role[thread] = role
         return role
 
@@ -99,19 +100,22 @@ class Turns:
 
     def counted_on(self, now: float) -> bool:
         """Whether an active thread is likely to be back soon and take what comes."""
-        return any(
-            role == ACTIVE and now - hand.began < self.patience
-            for role, hand in zip(self.role, self.hands, strict=True)
-        )
+        if not self.active:
+            return False
+        for thread in range(len(self.role)):
+            hand = self.hands[thread]
+            if self.role[thread] == _ACTIVE and now - hand.began < self.patience:
+                return True
+        return False
 
     def wake(self, thread: int, now: float) -> bool:
         """`thread` takes part from now on; True if a parked one is wanted as the next guard."""
-        self.role[thread] = ACTIVE
+        self.role[thread] = _ACTIVE
         self.active += 1
         hand = self.hands[thread]
         hand.streak = 0
         hand.since = now
-        return GUARD not in self.role and PARK in self.role
+        return _GUARD not in self.role and _PARK in self.role
 
     def enter(self, thread: int, now: float) -> int:
         """`thread` begins to run a request; returns its lane."""

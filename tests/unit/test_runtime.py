@@ -165,6 +165,16 @@ if COMPILED:
             del other
             assert references() == before
 
+        def test_who_is_watched_is_not_alone(self, make):
+            pool = make()
+            thing = Thing()
+            assert pool.alone(thing, 9)
+            watch = weakref.ref(thing)
+            assert not pool.alone(thing, 9)
+            del watch
+            assert pool.alone(thing, 9)
+            assert pool.alone(9**9, 9)  # of a kind that cannot be watched
+
         def test_it_lets_go_of_what_is_in_it(self, make):
             pool = make()
             thing = Thing()

@@ -1,6 +1,7 @@
-"""A lane of the scoreboard: what is stored where, and that nothing is stored beside it."""
+"""A lane or number of the scoreboard: what is stored where, and nothing beside it."""
 
 import struct
+import sys
 import time
 from importlib import import_module
 
@@ -71,3 +72,17 @@ def test_lines_are_bytes(runtime, memory):
     lane = new_lane(runtime, memory)
     with pytest.raises((TypeError, struct.error)):
         lane.begin("GET /")
+
+
+@pytest.mark.parametrize("at", [0, 8, 248])
+@pytest.mark.parametrize("number", [0, 1, (1 << 64) - 1])
+def test_a_number(runtime, memory, at, number):
+    runtime.Number(memory, at).store(number)
+    assert int.from_bytes(memory[at : at + 8], sys.byteorder) == number
+    assert set(memory[:at]) | set(memory[at + 8 :]) == {0xEE}
+
+
+@pytest.mark.parametrize("at", [-8, 4, 249, 256, 1 << 40])
+def test_a_number_must_fit(runtime, memory, at):
+    with pytest.raises(ValueError, match="does not fit"):
+        runtime.Number(memory, at)
