@@ -179,13 +179,13 @@ class Cycle:
         try:
             if isinstance(items, FileWrapper):
                 resp.write_file(items)
-                resp.close()
             else:
                 resp.write_iterable(items)
-                resp.close()
+            resp.close()
         finally:
-            if hasattr(items, "close"):
-                items.close()
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
 
     def _create(self, req: Request) -> tuple[Response, dict[str, Any]]:
         """Response and environ as users may have changed how they are made."""

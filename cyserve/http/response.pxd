@@ -27,10 +27,15 @@ cdef class ResponseCore:
     @cython.locals(direct=ResponseHead)
     cdef bint reset(self, Pool pool) except -1
 
+    cpdef frame(self)
+    cpdef should_close(self)
+
     @cython.locals(piece=bytes, size=Py_ssize_t, left="long long")
     cpdef queue(self, object data)
     cpdef write_iterable(self, object items)
     cpdef close(self)
+    cpdef bytes head_bytes(self, bytes body = *)
+    cpdef send_headers(self)
 
     @cython.locals(size=Py_ssize_t, answer=bytes, body=bytes, fields=bytes)
     cdef bint write_usual(self, object data) except -1

@@ -388,8 +388,14 @@ class ResponseCore:
         if type(items) is list or type(items) is tuple:
             for item in items:
                 self.queue(item)
-        else:
-            for item in items:
+            return
+        for item in items:
+            # The usual iterable has one item: Flask's and Django's answers are made so.
+            if not self.headers_sent and self.write_usual(item):
+                self.finished = False  # whatever else comes is cut
+                if self.transport.waiting:
+                    self.transport.send(self.send_timeout)
+            else:
                 self.queue(item)
                 self.transport.send(self.send_timeout)
 

@@ -105,6 +105,77 @@ def test_more_than_the_announced_length_is_dropped(respond):
     assert not resp.closes
 
 
+@pytest.mark.parametrize("size", [0, 5, 16_384, 16_385, 60_000])
+def test_an_iterable_with_one_item_is_answered_as_a_list_is(respond, size):
+    wires = []
+    for make in (list, iter):
+        peer, resp = respond()
+        resp.start_response("200 OK", [TEXT, ("Content-Length", str(size))])
+        resp.write_iterable(make([b"x" * size]))
+        resp.close()
+        status, fields, body = split(peer.received())
+        fields.pop("date")
+        wires.append((status, fields, body))
+        assert (resp.sent, resp.closes, resp.finished) == (size, False, True)
+    assert wires[0] == wires[1]
+
+
+def test_a_whole_answer_is_sent_before_the_next_item_is_asked_for(respond):
+    peer, resp = respond()
+    seen = []
+
+    def items():
+        yield b"hello"
+        seen.append(peer.client.recv(65536))
+        assert resp.headers_sent
+        assert not resp.finished
+        yield b"more"
+
+    resp.start_response("200 OK", [("Content-Length", "5")])
+    resp.write_iterable(items())
+    resp.close()
+    assert split(seen[0])[2] == b"hello"
+    assert peer.received() == b""
+    assert resp.sent == 5
+    assert resp.finished
+    assert not resp.closes
+
+
+def test_start_response_may_wait_for_the_first_item(respond):
+    peer, resp = respond()
+
+    def items():
+        resp.start_response("200 OK", [("Content-Length", "5")])
+        yield b"hello"
+
+    resp.write_iterable(items())
+    resp.close()
+    assert split(peer.received())[2] == b"hello"
+
+
+def test_an_iterable_that_fails_behind_a_whole_answer_has_not_finished(respond):
+    peer, resp = respond()
+
+    def items():
+        yield b"hello"
+        raise RuntimeError
+
+    resp.start_response("200 OK", [("Content-Length", "5")])
+    with pytest.raises(RuntimeError):
+        resp.write_iterable(items())
+    assert not resp.finished
+
+
+def test_a_large_first_item_waits_for_a_slow_client(respond):
+    peer, resp = respond()
+    resp.send_timeout = 0.01
+    size = 50_000_000
+    resp.start_response("200 OK", [("Content-Length", str(size))])
+    with pytest.raises(TimeoutError):
+        resp.write_iterable(iter([b"x" * size]))
+    assert peer.transport.broken
+
+
 def test_less_than_the_announced_length_ends_the_connection(respond):
     peer, resp = respond()
     resp.start_response("200 OK", [("Content-Length", "10")])
