@@ -114,4 +114,8 @@ def _submodule(name: str) -> ModuleType:
     raise AttributeError(f"module 'logging' has no attribute {name!r}")
 
 
-vars(logging).setdefault("__getattr__", _submodule)
+if hasattr(logging, "__getattr__"):  # somebody else's, the library's own perhaps
+    import_module("logging.config")
+    import_module("logging.handlers")
+else:
+    vars(logging)["__getattr__"] = _submodule

@@ -5,6 +5,8 @@ import logging
 import logging.handlers
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from log_helpers import handlers, own_logging, request, settings
@@ -319,3 +321,13 @@ def test_logging_state_closes_what_was_made_since():
     state.restore()
     assert handler.stream is None
     assert handler not in logging.root.handlers
+
+
+@pytest.mark.parametrize("before", ["", "logging.__getattr__ = lambda name: None\n"])
+def test_parts_of_logging_that_were_never_imported(before):
+    """Config files use them so, as gunicorn happens to import them."""
+    code = (
+        "from cyserve import log_config; logging.handlers.QueueHandler; logging.config.dictConfig"
+    )
+    run = [sys.executable, "-c", f"import logging\n{before}{code}"]
+    assert subprocess.run(run, capture_output=True, text=True, check=False).stderr == ""
