@@ -5,9 +5,9 @@ one worker; after a warm-up the counters are dumped and start from zero, then ex
 requests are sent and the counters are dumped again: boot and warm-up are in the first part only.
 Valgrind makes a server slower by far, so its clock is slowed down too (slow_clock.c, which takes a
 C compiler), and what it does in as much time without a request (a third part) is subtracted: else
-the figure would depend on how busy the machine is. System calls count as the instructions before
-and after them; what the kernel does is not seen. With --keep the second part stays for
-callgrind_annotate --inclusive=no: it is the profile of the steady state.
+the figure would depend on how busy the machine is. Only the process that serves counts. System
+calls count as the instructions before and after them; what the kernel does is not seen. With --keep
+the second part stays for callgrind_annotate --inclusive=no: it is the profile of the steady state.
 """
 
 import argparse
@@ -104,8 +104,9 @@ def count(entry: options.Entry, case: Case, args: argparse.Namespace, tmp: Path)
         dump(server)
         client.close()
         parts = sorted(tmp.glob(f"{output.name}.*.2"))
-        busy = sum(part_total(part.read_text()) for part in parts)
-        idle = sum(part_total(part.read_text()) for part in tmp.glob(f"{output.name}.*.3"))
+        totals = {part: part_total(part.read_text()) for part in parts}
+        serving = max(totals, key=totals.__getitem__)  # a master only has its clock to look at
+        busy, idle = totals[serving], part_total(serving.with_suffix(".3").read_text())
         requests: int = args.requests
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)

@@ -91,30 +91,32 @@ class Stage:
             for running in started:
                 running.stop()
 
-    def first_answers(self, sheet: Sheet, names: Sequence[str]) -> dict[str, float]:
-        """Starts those of `names` that are wanted one after the other, to see how long that takes.
+    def alone(self, sheet: Sheet, names: Sequence[str]) -> Iterator[tuple[str, Running, float]]:
+        """Starts those of `names` that are wanted one after the other; each ends before the next.
 
-        Gives the seconds from exec to the first answer of each; it ends before the next begins.
+        Gives the name, the server and the seconds from exec to its first answer. What the caller
+        finds wrong is to be said inside the sheet's guard.
         """
-        seconds: dict[str, float] = {}
         for name in self.wanted(names):
             if name in sheet.refused:
                 continue
+            (entry,) = options.entries([name], self.args)
+            self.used[name] = entry
+            core, where, case = self.plan.server_core, entry.home, Case(sheet.name, "", app="scene")
+            begin = time.monotonic()
             with sheet.guard(name):
-                (entry,) = options.entries([name], self.args)
-                self.used[name] = entry
-                core, where = self.plan.server_core, entry.home
-                begin = time.monotonic()
-                case = Case(sheet.name, "", app="scene")
                 running = start(
                     entry.server, case, where.python, self.tmp, core=core, path=where.path
                 )
-                try:
+            if name in sheet.refused:
+                continue
+            try:
+                with sheet.guard(name):
                     running.wait_until_answers(pause=LOOK)
-                    seconds[name] = time.monotonic() - begin
-                finally:
-                    running.stop()
-        return seconds
+                if name not in sheet.refused:
+                    yield name, running, time.monotonic() - begin
+            finally:
+                running.stop()
 
     def wanted(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that the command line asks for, all if it names none."""
