@@ -100,23 +100,24 @@ class Stage:
         for name in self.wanted(names):
             if name in sheet.refused:
                 continue
-            (entry,) = options.entries([name], self.args)
-            self.used[name] = entry
-            core, where, case = self.plan.server_core, entry.home, Case(sheet.name, "", app="scene")
-            begin = time.monotonic()
-            with sheet.guard(name):
-                running = start(
-                    entry.server, case, where.python, self.tmp, core=core, path=where.path
-                )
-            if name in sheet.refused:
-                continue
+            running = None
             try:
                 with sheet.guard(name):
+                    (entry,) = options.entries([name], self.args)
+                    self.used[name] = entry
+                    core, where = self.plan.server_core, entry.home
+                    begin = time.monotonic()
+                    case = Case(sheet.name, "", app="scene")
+                    running = start(
+                        entry.server, case, where.python, self.tmp, core=core, path=where.path
+                    )
                     running.wait_until_answers(pause=LOOK)
+                    seconds = time.monotonic() - begin
                 if name not in sheet.refused:
-                    yield name, running, time.monotonic() - begin
+                    yield name, running, seconds
             finally:
-                running.stop()
+                if running is not None:
+                    running.stop()
 
     def wanted(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that the command line asks for, all if it names none."""
