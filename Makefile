@@ -4,6 +4,7 @@
 # make docs    the documentation alone, into build/docs (tox)
 # make bench   cyserve beside its rivals under load, some 20 minutes; needs wrk (tox)
 # make bench-micro   the pieces of the request path, each alone (tox)
+# make wheel   the wheel as it is released, profile-guided, into build/wheel-release; needs gcc
 # make instructions  hold the instructions per request against the stored figures; needs valgrind
 # make clean   remove all that the others made
 #
@@ -16,7 +17,7 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-compiled test-pure lint docs bench bench-micro instructions clean
+.PHONY: help serve test test-compiled test-pure lint docs bench bench-micro wheel instructions clean
 
 # The first interpreter that is new enough and can make virtual environments.
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
@@ -116,6 +117,11 @@ bench: $(TOX)
 
 bench-micro: $(TOX)
 	@$(BIN)/tox run -e bench-micro -- $(addprefix $(CURDIR)/,$(or $(BENCHES),benchmarks)) $(PYTEST_ARGS)
+
+wheel: $(MADE)
+	@rm -rf build/wheel-release
+	@CYSERVE_PROFILE_GUIDED=1 $(PIP) wheel --no-deps --wheel-dir build/wheel-release .
+	@ls build/wheel-release/*
 
 instructions: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.instructions --cyserve $(VENV) $(or $(BENCH_ARGS),--check)

@@ -1,4 +1,4 @@
-"""The package as others get it: what wheel and sdist hold, and what the two build switches do.
+"""The package as others get it: what wheel and sdist hold, and what the three build switches do.
 
 Everything is built from a copy of the tree in a temporary directory, so the tree cannot change
 under a running test. The compiled wheel is not built here: the whole suite runs against it.
@@ -23,13 +23,15 @@ NOT_COPIED = shutil.ignore_patterns(
     "build", "dist", "*.egg-info", "__pycache__", "*.so",
 )  # fmt: skip
 SWITCHES = ("CYSERVE_NO_EXTENSIONS", "CYSERVE_REQUIRE_EXTENSIONS")
+GUIDED = "CYSERVE_PROFILE_GUIDED"
 
 pytestmark = pytest.mark.timeout(300)
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment without the two switches and Python's own, plus `settings`."""
-    kept = {k: v for k, v in os.environ.items() if k not in SWITCHES and k[:6] != "PYTHON"}
+    """This process's environment without the switches and Python's own, plus `settings`."""
+    left_out = (*SWITCHES, GUIDED)
+    kept = {k: v for k, v in os.environ.items() if k not in left_out and k[:6] != "PYTHON"}
     return kept | settings
 
 
@@ -168,6 +170,66 @@ def test_both_switches_fail_at_build(tmp_path: Path) -> None:
     assert done.returncode != 0
     text = done.stdout + done.stderr
     assert "CYSERVE_NO_EXTENSIONS and CYSERVE_REQUIRE_EXTENSIONS are both set" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({GUIDED: "yes"}, f"{GUIDED}='yes': allowed are 0 and 1"),
+        ({GUIDED: "1", SWITCHES[0]: "1"}, f"{SWITCHES[0]} and {GUIDED} are both set"),
+    ],
+)
+def test_profile_guided_build_refuses_nonsense(settings: dict[str, str], why: str) -> None:
+    done = run_python("import runpy; runpy.run_path('setup.py')", TREE, **settings)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"setup.py: {why}"
+
+
+#: Stand-ins for benchmarks/training.py: they get `--cyserve DIRECTORY`.
+IMPORTS = "import sys; sys.path.insert(0, sys.argv[2]); import cyserve._runtime as r; "
+TRAINS = f"{IMPORTS}assert r.__file__.startswith(sys.argv[2]); [r.Row().push(0) for _ in range(99)]"
+FAILS, LEARNS_NOTHING = f"{IMPORTS}sys.exit(3)", ""
+
+
+def build_guided(tree: Path, training: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Build a profile-guided wheel of a single compiled module, trained by that program."""
+    copy_tree(tree)
+    (tree / "cyserve" / "_compiled.py").write_text('KERNEL = ("_runtime",)\nENGINE = ()\n')
+    (tree / "benchmarks" / "training.py").write_text(training)
+    return build(tree, "wheel", **{GUIDED: "1", "CC": "gcc", **settings})
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
+def test_profile_guided_wheel_holds_what_was_trained(tmp_path: Path) -> None:
+    done = build_guided(tmp_path / "tree", TRAINS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (tmp_path / "tree" / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".so")]
+        module = archive.read(name)
+    assert name.startswith("cyserve/_runtime.")
+    assert b".gcda" not in module  # it counts no more
+    objects = (tmp_path / "tree" / "build" / "profiled").rglob("_runtime.o")
+    assert [b".text.hot" in built.read_bytes() for built in objects] == [True]
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
+@pytest.mark.parametrize(
+    ("training", "settings", "why"),
+    [
+        (TRAINS, {"CC": "false"}, f"{GUIDED}: needs gcc, not 'false"),
+        (FAILS, {}, f"{GUIDED}: the training failed (exit code 3)"),
+        (LEARNS_NOTHING, {}, "missing-profile"),
+    ],
+    ids=["not gcc", "training fails", "no profile"],
+)
+def test_profile_guided_build_is_never_an_unguided_one(
+    tmp_path: Path, training: str, settings: dict[str, str], why: str
+) -> None:
+    done = build_guided(tmp_path / "tree", training, **settings)
+    assert done.returncode != 0
+    assert why in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.whl"))
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")

@@ -29,10 +29,10 @@ class BenchError(Exception):
     """Something that makes a figure worthless; the message says what."""
 
 
-class _Stream(io.BufferedReader):
+class Stream(io.BufferedReader):
     """What several responses are read from, one after another, though each wants to close it."""
 
-    def makefile(self, *_: object) -> "_Stream":
+    def makefile(self, *_: object) -> "Stream":
         return self
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Running:
             if self.tls:
                 connection = ssl._create_unverified_context().wrap_socket(connection)
             connection.sendall(case.request(f"{HOST}:{self.port}") * case.pipeline)
-            stream = _Stream(connection.makefile("rb", buffering=0))
+            stream = Stream(connection.makefile("rb", buffering=0))
             for number in range(case.pipeline):
                 response = http.client.HTTPResponse(stream, method=case.method)
                 try:
