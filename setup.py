@@ -48,7 +48,7 @@ ENGINE_DIRECTIVES = {
 
 
 def extension(name: str, suffix: str) -> Extension:
-    flags = ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    flags = ["-O2", "-fno-plt", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     if os.environ.get("CI"):
         flags.append("-Werror")
     return Extension(

@@ -136,6 +136,9 @@ class TCPSocket(BaseSocket):
     def set_options(self, sock: socket.socket, bound: bool = False) -> socket.socket:
         # Accepted connections inherit this, which saves them a system call.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux
+            seconds = self.conf.tcp_defer_accept
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, seconds)
         return super().set_options(sock, bound=bound)
 
     def get_backlog(self) -> int:

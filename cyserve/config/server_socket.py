@@ -5,7 +5,7 @@ Addresses stay text here; `cyserve.address` reads them.
 
 from cyserve.config.kinds import Number, Texts
 
-__all__ = ("Backlog", "Bind")
+__all__ = ("Backlog", "Bind", "TCPDeferAccept")
 
 SECTION = "Server Socket"
 
@@ -38,3 +38,20 @@ class Backlog(Number):
 
         The kernel has its own limit too (net.core.somaxconn on Linux); the smaller one counts.
         """
+
+
+class TCPDeferAccept(Number):
+    name = "tcp_defer_accept"
+    section = SECTION
+    cli = ("--tcp-defer-accept",)
+    meta = "SECONDS"
+    default = 1
+    desc = """\
+        Seconds for which the kernel keeps a new connection until its client has sent something.
+
+        So a worker wakes once for a connection and its first request, and not for clients that
+        only look whether somebody listens. When the time is over, or at once with 0, it gets the
+        connection as it is. Linux, TCP; whole seconds, which the kernel counts in packets of the
+        handshake that it repeats (after 1, 3, 7 ... seconds). Holds for addresses that are opened
+        or inherited, not for those that a reload keeps.
+                """

@@ -205,7 +205,8 @@ def test_requests_that_outlast_graceful_timeout_are_given_up(start_server):
 
 @differs("gevent-idle-stop")
 def test_idle_connections_do_not_hold_up_the_end(start_server):
-    server = start_server("gevent_app:app", *GEVENT, "--graceful-timeout", "1000")
+    taken_at_once = ["--tcp-defer-accept", "0"]
+    server = start_server("gevent_app:app", *GEVENT, "--graceful-timeout", "1000", *taken_at_once)
     with server.connect() as silent, server.connect() as idle:
         idle.send(request_bytes("/")).read_response()
         assert server.stop() == 0

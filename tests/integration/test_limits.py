@@ -126,7 +126,7 @@ def test_what_a_stopping_worker_cannot_wait_for(start_kind):
     server = start_kind(
         "--access-logfile=access",
         "--access-logformat=%(h)s|%(r)s|%(m)s|%(U)s| %(s)s %(b)s",
-        config="graceful_timeout = 1",
+        config="graceful_timeout = 1\ntcp_defer_accept = 0",  # a silent one is there at once
     )
     clients = [server.connect().send(raw) for raw, _, _ in LATE.values()]
     with server.connect() as silent:

@@ -74,7 +74,7 @@ def test_max_requests_replaces_the_worker(start_server):
 
 @differs("tornado-stop")
 def test_term_lets_a_request_end(start_server):
-    server = start_server("tornado_app:app", *TORNADO)
+    server = start_server("tornado_app:app", *TORNADO, "--tcp-defer-accept", "0")
     [worker] = server.worker_pids()
     with server.connect().send(request_bytes("/wait")) as client, server.connect() as idle:
         assert server.request("/").status == 200

@@ -17,6 +17,7 @@ NEW = {
     "request_timeout": 0,
     "send_timeout": 60,
     "ssl_handshake_timeout": 60,
+    "tcp_defer_accept": 1,
 }
 NEW_FLAGS = {"gunicorn_alias": "--no-gunicorn-alias"}
 

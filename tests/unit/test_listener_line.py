@@ -7,6 +7,7 @@ from loop_helpers import GET, Worker, hello, read_all
 
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
+from cyserve.scoreboard import READY, Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
 
 
@@ -17,7 +18,14 @@ def worker(kernel):
     made.close()
 
 
-def test_goes_to_the_end_of_the_line_when_it_waits_and_not_before(worker):
+@pytest.mark.parametrize("peer", [False, True])
+def test_goes_to_the_end_of_the_line_when_it_waits_and_not_before(worker, peer):
+    board = Scoreboard(2)
+    worker.slot = board.claim()
+    if peer:
+        other = board.claim()
+        other.state = READY
+        other.beat()
     loop = ConnectionLoop(worker, PollWaiter(worker.notify))
     listener = worker.sockets[0].fileno()
     requeued = []
@@ -47,7 +55,7 @@ def test_goes_to_the_end_of_the_line_when_it_waits_and_not_before(worker):
     loop.answered(connection)
     assert loop.next() is None
     loop.wait(0.0)
-    assert requeued == [listener]
+    assert requeued == [listener] * peer  # nobody else is in it: there is no line
     loop.wait(0.0)
-    assert requeued == [listener]
+    assert requeued == [listener] * peer
     loop.close()

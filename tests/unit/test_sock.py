@@ -14,7 +14,7 @@ import pytest
 from cyserve import sock
 from cyserve.config import Config
 
-DIFFERS = ("unix-in-use", "unix-inherited")  # from gunicorn, as shown here
+DIFFERS = ("unix-in-use", "unix-inherited", "defer-accept")  # from gunicorn, as shown here
 
 LOG = logging.getLogger("test.sock")
 
@@ -28,6 +28,7 @@ def settings(*address, **others):
         "uid": os.geteuid(),
         "gid": os.getegid(),
         "is_ssl": False,
+        "tcp_defer_accept": 1,
     }
     return SimpleNamespace(**{**values, **others})
 
@@ -274,10 +275,25 @@ def test_reuse_port_lets_two_have_one_address(listen):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="only Linux tells")
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="Linux only")
+@pytest.mark.parametrize("seconds", [0, 1, 3])
+def test_a_connection_is_handed_over_with_its_first_bytes(listen, seconds):
+    (listener,) = listen(("127.0.0.1", 0), tcp_defer_accept=seconds)
+    assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) == seconds
+    with socket.create_connection(listener.getsockname(), timeout=10) as client:
+        if seconds:
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            client.sendall(b"GET")
+        taken, _ = listener.accept()
+        taken.close()
+
+
 def test_the_listen_queue_is_counted(listen):
     (listener,) = listen(("127.0.0.1", 0))
     assert listener.get_backlog() == 0
-    with socket.create_connection(listener.getsockname()):
+    with socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"G")
         assert listener.get_backlog() == 1
         listener.accept()[0].close()
     assert listener.get_backlog() == 0

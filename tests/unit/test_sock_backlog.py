@@ -16,7 +16,7 @@ DIFFERS = "statsd-unix-backlog"  # from gunicorn, as shown here
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs TCP_INFO of Linux")
 def test_backlog_counts_connections_that_wait():
-    conf = SimpleNamespace(backlog=16, reuse_port=False, is_ssl=False)
+    conf = SimpleNamespace(backlog=16, reuse_port=False, is_ssl=False, tcp_defer_accept=0)
     listener = TCPSocket(("127.0.0.1", 0), conf, None)
     clients = []
     try:
@@ -37,7 +37,8 @@ def test_backlog_counts_connections_that_wait():
 def test_backlog_of_unix_sockets(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ids = {"uid": os.geteuid(), "gid": os.getegid(), "umask": 0, "address": []}
-    conf = SimpleNamespace(backlog=16, reuse_port=False, is_ssl=False, **ids)
+    options = {"reuse_port": False, "is_ssl": False, "tcp_defer_accept": 0}
+    conf = SimpleNamespace(backlog=16, **options, **ids)
     listener = UnixSocket(address.format(os.getpid()), conf, None)
     tcp = TCPSocket(("127.0.0.1", 0), conf, None)
     clients = []
