@@ -6,6 +6,7 @@ having that build answer requests (benchmarks/training.py), then for what was co
 minutes, happens in build/profiled and either succeeds or leaves nothing.
 """
 
+import itertools
 import os
 import runpy
 import shutil
@@ -100,7 +101,8 @@ class ProfileGuided(build_ext):
         except (OSError, subprocess.CalledProcessError):
             macros = ""
         if "__GNUC__" not in macros or "__clang__" in macros:
-            sys.exit(f"setup.py: CYSERVE_PROFILE_GUIDED: needs gcc, not {' '.join(command[:2])!r}")
+            words = itertools.takewhile(lambda word: word[0] != "-", command)
+            sys.exit(f"setup.py: CYSERVE_PROFILE_GUIDED: needs gcc, not {' '.join(words)!r}")
 
     def train(self) -> None:
         """Has the instrumented build, beside a copy of its Python modules, answer requests."""

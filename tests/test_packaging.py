@@ -217,7 +217,7 @@ def test_profile_guided_wheel_holds_what_was_trained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("training", "settings", "why"),
     [
-        (TRAINS, {"CC": "false"}, f"{GUIDED}: needs gcc, not 'false"),
+        (TRAINS, {"CC": "false"}, f"{GUIDED}: needs gcc, not 'false'"),
         (FAILS, {}, f"{GUIDED}: the training failed (exit code 3)"),
         (LEARNS_NOTHING, {}, "missing-profile"),
     ],
