@@ -115,10 +115,12 @@ def freeze_memory() -> None:
 
     The collector writes into every object that it looks at, and a page that is written is copied.
     What was frozen before is looked through once more, else garbage among it would stay for ever.
+    The first time it is not: that leaves holes in these pages, which each worker would fill.
     """
     if hasattr(gc, "freeze"):  # PyPy has other ways
-        gc.unfreeze()
-        gc.collect()
+        if gc.get_freeze_count():
+            gc.unfreeze()
+            gc.collect()
         gc.freeze()
 
 

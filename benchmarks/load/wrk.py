@@ -34,6 +34,7 @@ def run(
     seconds: int,
     connections: int,
     scheme: str = "http",
+    late: bool = False,
 ) -> dict[str, Any]:
     """Drives the case at the server on `port` for `seconds`; returns wrk's counts, see `parse`."""
     script = tmp / f"{case.name}.lua"
@@ -48,13 +49,17 @@ def run(
         check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
-    return parse(done.stdout)
+    return parse(done.stdout, late=late)
 
 
-def parse(output: str) -> dict[str, Any]:
+def parse(output: str, *, late: bool = False) -> dict[str, Any]:
     """Reads the last line of wrk's output (the JSON our script prints).
 
-    Returns: requests, duration_us, bytes, p50_us, p99_us, p999_us, rate (requests per second).
+    Args:
+        late: answers that wrk (2 seconds) has not waited for are no matter, only counted.
+
+    Returns: requests, duration_us, bytes, p50_us, p99_us, p999_us, rate (requests per second),
+    late (requests).
     Raises: BenchError when there is no such line, nothing was answered, or wrk saw an error.
     """
     lines = output.splitlines()
@@ -63,6 +68,7 @@ def parse(output: str) -> dict[str, Any]:
     except (IndexError, ValueError):
         raise BenchError(f"wrk gave no result:\n{output}") from None
     errors = {name: count for name, count in counts.pop("errors").items() if count}
+    counts["late"] = errors.pop("timeout", 0) if late else 0
     if errors:
         raise BenchError(f"wrk saw errors: {errors} in {counts['requests']} requests")
     if not counts["requests"]:

@@ -167,7 +167,12 @@ class TestWrk:
         return "Running 2s test\n  5000 requests\n" + json.dumps(counts) + "\n"
 
     def test_counts(self):
-        assert wrk.parse(self.output()) == {**self.COUNTS, "rate": 2500.0}
+        assert wrk.parse(self.output()) == {**self.COUNTS, "rate": 2500.0, "late": 0}
+
+    def test_late_answers_may_be_no_matter(self):
+        assert wrk.parse(self.output(errors={"timeout": 3}), late=True)["late"] == 3
+        with pytest.raises(BenchError, match="'read': 1"):
+            wrk.parse(self.output(errors={"timeout": 3, "read": 1}), late=True)
 
     @pytest.mark.parametrize("kind", list(NO_ERRORS))
     def test_any_error_is_refused(self, kind):
