@@ -68,6 +68,7 @@ class ProfileGuided(build_ext):
 
     def build_extensions(self) -> None:
         self.refuse_other_compilers()
+        self.parallel = self.parallel or os.cpu_count() or 1
         place, self.force = self.build_lib, True  # whatever lies there was built without
         profile = os.path.abspath(os.path.join(self.build_temp, "profile"))
         self.build_lib = os.path.abspath(os.path.join(self.build_temp, "instrumented"))
