@@ -96,7 +96,7 @@ class ConnectionLoop:
         self.arrivals: deque[int] = deque()  # listeners with new connections
         self.passed: list[int] = []  # listeners at whose line's end this worker belongs
         self.share = 0  # how many more are taken from the first of them in this turn
-        self.lightest = False  # this worker holds fewer connections than the other idle ones
+        self.lightest = False  # this worker holds fewer connections than the others
         self.hold_until = 0.0  # until then they are left to others
         self.held = False  # that time has just been over
         self.others: int | None = None  # fewest connections that another idle worker holds
@@ -340,7 +340,7 @@ class ConnectionLoop:
             self.others = self.slot.lightest_peer()
         others = self.others
         if others is None:
-            self.lightest = True  # and nobody stands behind it
+            self.lightest = False
             return SPREAD
         self.lightest = own + SPREAD < others
         return int(min(max(self.held, others + SPREAD - own), ACCEPT_BATCH))

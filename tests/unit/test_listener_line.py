@@ -7,7 +7,6 @@ from loop_helpers import GET, Worker, hello, read_all
 
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
-from cyserve.scoreboard import READY, Scoreboard
 from cyserve.workers.connection_loop import ConnectionLoop
 
 
@@ -18,14 +17,7 @@ def worker(kernel):
     made.close()
 
 
-@pytest.mark.parametrize("peer", [False, True])
-def test_goes_to_the_end_of_the_line_when_it_waits_and_not_before(worker, peer):
-    board = Scoreboard(2)
-    worker.slot = board.claim()
-    if peer:
-        other = board.claim()
-        other.state = READY
-        other.beat()
+def test_goes_to_the_end_of_the_line_when_it_waits_and_not_before(worker):
     loop = ConnectionLoop(worker, PollWaiter(worker.notify))
     listener = worker.sockets[0].fileno()
     requeued = []
@@ -55,7 +47,7 @@ def test_goes_to_the_end_of_the_line_when_it_waits_and_not_before(worker, peer):
     loop.answered(connection)
     assert loop.next() is None
     loop.wait(0.0)
-    assert requeued == [listener] * peer  # nobody else is in it: there is no line
+    assert requeued == [listener]
     loop.wait(0.0)
-    assert requeued == [listener] * peer
+    assert requeued == [listener]
     loop.close()
