@@ -9,6 +9,7 @@ from cyserve import _accel
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(cyserve.__file__).parent
+KIND = ["--pure"] if _accel.implementation() == "pure" else []
 
 
 def train(*options: str) -> "subprocess.CompletedProcess[str]":
@@ -17,8 +18,7 @@ def train(*options: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_each_request_is_answered() -> None:
-    kind = ["--pure"] if _accel.implementation() == "pure" else []
-    done = train("--cyserve", str(PACKAGE.parent), *kind)
+    done = train("--cyserve", str(PACKAGE.parent), *KIND)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -38,9 +38,8 @@ def test_a_wrong_answer_is_told(tmp_path: Path) -> None:
         "training.USUAL = (replace(training.USUAL[0], body=b'Bye'),); "
         "sys.exit(training.main(sys.argv[1:]))"
     )
-    kind = ["--pure"] if _accel.implementation() == "pure" else []
     done = subprocess.run(
-        [sys.executable, "-c", program, "--quick", "--cyserve", str(tmp_path), *kind],
+        [sys.executable, "-c", program, "--quick", "--cyserve", str(tmp_path), *KIND],
         cwd=ROOT,
         capture_output=True,
         text=True,
