@@ -309,6 +309,8 @@ def test_accepting_can_be_switched_off(serve):
     first = worker.client(GET)
     assert first.recv(4096).endswith(b"hello")
     worker.set_accept_enabled(False)
+    with worker.lock:  # now no thread is where it has asked already
+        pass
     second = worker.client(GET)
     second.settimeout(0.2)
     with pytest.raises(TimeoutError):
