@@ -18,6 +18,7 @@ ENGINE = (
     "access_writer",
     "http.transport",
     "http.body",
+    "http.postponed",
     "http.request",
     "http.server_fields",
     "http.response",

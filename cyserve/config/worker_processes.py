@@ -24,6 +24,7 @@ __all__ = (
     "Keepalive",
     "MaxRequests",
     "MaxRequestsJitter",
+    "PostponeOutput",
     "RequestTimeout",
     "SendTimeout",
     "Timeout",
@@ -207,6 +208,21 @@ class SendTimeout(Seconds):
     default = 60
     desc = """\
         Seconds a client may take none of an answer before its connection is closed; 0 is no limit.
+        """
+
+
+class PostponeOutput(Number):
+    name = "postpone_output"
+    section = SECTION
+    cli = ("--postpone-output",)
+    default = 131072
+    desc = """\
+        Bytes of a streamed answer that may wait to be sent together; 0 sends each piece at once.
+
+        A piece that comes within a millisecond of the last sending waits for the next ones: until
+        so many bytes are there, the answer is complete, or the millisecond is over, even if the
+        application is still busy then. One that comes later is sent at once. gthread without TLS
+        only; elsewhere each piece is sent at once.
         """
 
 

@@ -15,11 +15,12 @@ from datetime import timedelta
 from cyserve import _accel
 from cyserve._errors import ConfigurationProblem, Refusal
 from cyserve.http import wsgi
+from cyserve.http.environ import FileWrapper
 from cyserve.http.errors import response_for, status_for
 from cyserve.http.overdue import RequestOverdue
 from cyserve.http.refusal import access_function, is_own_access
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper, Response, is_made_otherwise, is_patched
+from cyserve.http.response import Response, is_made_otherwise, is_patched
 from cyserve.http.transport import peer_name
 from cyserve.scoreboard import Slot
 

@@ -3,12 +3,15 @@
 cimport cython
 
 from cyserve._io cimport ResponseHead
-from cyserve._runtime cimport Pool
+from cyserve._runtime cimport Clock, Pool
+from cyserve.http.postponed cimport Postponed
 from cyserve.http.request cimport RequestCore
 from cyserve.http.server_fields cimport ServerFields
 from cyserve.http.transport cimport PlainTransport
 
 cdef Py_ssize_t _SMALL_BODY
+cdef double _MOMENT
+cdef Clock _clock
 cdef ServerFields _server_fields
 
 
@@ -32,7 +35,10 @@ cdef class ResponseCore:
 
     @cython.locals(piece=bytes, size=Py_ssize_t, left="long long")
     cpdef queue(self, object data)
+
+    @cython.locals(transport=PlainTransport, postponed=Postponed, last=double, now=double)
     cpdef write_iterable(self, object items)
+    cdef bint _complete(self) except -1
     cpdef close(self)
     cpdef bytes head_bytes(self, bytes body = *)
     cpdef send_headers(self)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 
 from cyserve import _accel
 from cyserve.http.date import http_date
+from cyserve.http.postponed import MOMENT
 from cyserve.http.request import AS_WRITTEN, Request
 from cyserve.http.server_fields import ServerFields, own_name
 from cyserve.http.transport import ForeignTransport
@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from cyserve.http.environ import FileWrapper
+
 _log = logging.getLogger("gunicorn.http.wsgi")
 
 _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
@@ -28,36 +30,10 @@ _SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
 
 
+_MOMENT = MOMENT
+
+_clock = _accel.runtime.CLOCK
 _server_fields = ServerFields()
-
-
-class FileWrapper:
-    """`wsgi.file_wrapper`: an iterable over a file that can be sent by sendfile(2).
-
-    filelike: has read(); blksize: bytes per read when it is iterated.
-    """
-
-    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
-        self.filelike = filelike
-        self.blksize = blksize
-        if hasattr(filelike, "close"):
-            self.close = filelike.close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        data: bytes = self.filelike.read(self.blksize)
-        if not data:
-            raise StopIteration
-        return data
-
-    def __getitem__(self, _: object) -> bytes:
-        """The next piece, whatever the index: PEP 333's way of iterating."""
-        try:
-            return next(self)
-        except StopIteration:
-            raise IndexError from None
 
 
 class ResponseCore:
@@ -344,6 +320,9 @@ class ResponseCore:
 
     def write(self, data: bytes) -> None:
         """PEP 3333's write callable: the piece is on its way when this returns."""
+        postponed = self.transport.postponed
+        if postponed is not None:
+            postponed.take_back(self.transport)
         self.queue(data)
         self.transport.send(self.send_timeout)
 
@@ -389,15 +368,34 @@ class ResponseCore:
             for item in items:
                 self.queue(item)
             return
-        for item in items:
-            # The usual iterable has one item: Flask's and Django's answers are made so.
-            if not self.headers_sent and self.write_usual(item):
-                self.finished = False  # whatever else comes is cut
-                if self.transport.waiting:
-                    self.transport.send(self.send_timeout)
-            else:
+        transport = self.transport
+        postponed = transport.postponed
+        last = 0.0
+        try:
+            for item in items:
+                # The usual iterable has one item: Flask's and Django's answers are made so.
+                if not self.headers_sent and self.write_usual(item):
+                    self.finished = False  # whatever else comes is cut
+                    if transport.waiting:
+                        transport.send(self.send_timeout)
+                    continue
+                if postponed is None:
+                    self.queue(item)
+                    transport.send(self.send_timeout)
+                    continue
+                postponed.take_back(transport)
                 self.queue(item)
-                self.transport.send(self.send_timeout)
+                now = _clock.monotonic()
+                if now - last > _MOMENT or self._complete() or not postponed.lend(transport):
+                    transport.send(self.send_timeout)
+                    last = now
+        finally:
+            if postponed is not None:
+                postponed.take_back(transport)
+
+    def _complete(self) -> bool:
+        """Whether the announced length has been reached."""
+        return self.response_length is not None and self.sent >= self.response_length
 
     def close(self) -> None:
         """End the body and send what is left without waiting; the loop sends what stays."""

@@ -16,7 +16,7 @@ cdef class Allowance:
 
 
 cdef class PlainTransport:
-    cdef public object sock, waiter, input, output, file, make_head
+    cdef public object sock, waiter, input, output, file, make_head, postponed
     cdef InputBuffer direct_input
     cdef OutputBuffer direct_output
     cdef public int fd

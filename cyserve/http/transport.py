@@ -175,7 +175,8 @@ class PlainTransport:
     """A connected stream socket without encryption.
 
     sock: the client socket, in non-blocking mode; waiter: how to wait when a call must; fd: its
-    descriptor if it is an `UnusedSocket`, which does not know.
+    descriptor if it is an `UnusedSocket`, which does not know; postponed: a `Postponed` if pieces
+    of a stream may wait.
     """
 
     secure = False  # what travels is not encrypted
@@ -191,19 +192,23 @@ class PlainTransport:
         "input",
         "make_head",
         "output",
+        "postponed",
         "sock",
         "told",
         "waiter",
         "waiting",
     )
 
-    def __init__(self, sock: socket.socket, waiter: Waiter, fd: int = -1) -> None:
+    def __init__(
+        self, sock: socket.socket, waiter: Waiter, fd: int = -1, postponed: Any = None
+    ) -> None:
         self.sock = sock
         self.told = isinstance(sock, ClientSocket)  # by the socket when it is closed
         if isinstance(sock, ClientSocket):
             sock.transport = self
         self.fd = fd if fd >= 0 else sock.fileno()
         self.waiter = waiter
+        self.postponed = postponed
         kernel = _accel.io
         self.input = kernel.InputBuffer()
         self.output = kernel.OutputBuffer()

@@ -12,9 +12,9 @@ import re
 from cyserve import SERVER, SERVER_SOFTWARE
 from cyserve._errors import ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName
 from cyserve._grammar import TOKEN, VALUE
-from cyserve.http.environ import Endpoint, ErrorsWrapper, base_environ
+from cyserve.http.environ import Endpoint, ErrorsWrapper, FileWrapper, base_environ
 from cyserve.http.request import Request
-from cyserve.http.response import FileWrapper, Response, ResponseCore, is_patched
+from cyserve.http.response import Response, ResponseCore, is_patched
 from cyserve.http.response import _log as log
 
 TYPE_CHECKING = False

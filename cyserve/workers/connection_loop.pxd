@@ -18,7 +18,7 @@ cdef Gate _gate
 cdef class ConnectionLoop:
     cdef public Serving worker
     cdef public Slot slot
-    cdef public object log, waiter, poller, others, certificates, make_transport
+    cdef public object log, waiter, postponed, poller, others, certificates, make_transport
     cdef public Row ready
     cdef public object arrivals
     cdef public list passed

@@ -74,6 +74,7 @@ class ConnectionLoop:
         self.worker = worker
         self.log = worker.log
         self.waiter = waiter
+        self.postponed: Any = None  # a `Postponed` where somebody sends what waits
         self.context = Context(cfg, worker.log, worker.own_handle_error())
         self.graceful_timeout: float = cfg.graceful_timeout
         self.max_connections: int = cfg.worker_connections
@@ -381,7 +382,7 @@ class ConnectionLoop:
             connection.begin(address, endpoint)
             return connection
         if self.certificates is None:
-            transport = PlainTransport(_new_socket(UnusedSocket), self.waiter, fd)
+            transport = PlainTransport(_new_socket(UnusedSocket), self.waiter, fd, self.postponed)
         else:
             sock = ClientSocket(int(endpoint.listener.sock.family), fd)
             try:
@@ -389,9 +390,8 @@ class ConnectionLoop:
             except OSError:
                 sock.close()
                 return None
-        if address is None:
-            address = peer_of(transport.sock)
-        return Connection(transport, address, endpoint, self.context)
+        peer = peer_of(transport.sock) if address is None else address
+        return Connection(transport, peer, endpoint, self.context)
 
     def _make_room(self) -> bool:
         """Close the connections that have been idle for longest, a few at a time."""

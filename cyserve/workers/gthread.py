@@ -19,6 +19,7 @@ from cyserve import _accel
 from cyserve.access_writer import MANY
 from cyserve.http.connection import READ, Connection
 from cyserve.http.cycle import Cycle, known
+from cyserve.http.postponed import MOMENT, Postponed
 from cyserve.http.request import Request
 from cyserve.http.transport import PollWaiter
 from cyserve.workers.base import Worker, empty, is_as_written
@@ -83,6 +84,8 @@ class ThreadWorker(Worker):
         self.cycle = Cycle(self, keep_alive=self.cfg.keepalive > 0)
         # The main thread shows life, so a thread may wait in one go.
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
+        self.postponed = Postponed(self.cfg.postpone_output, self._wake)
+        self.loop.postponed = self.postponed if self.cfg.postpone_output else None
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
         self.lock = _accel.runtime.Mutex()
@@ -138,13 +141,13 @@ class ThreadWorker(Worker):
         """Wait for a signal, and see to it that no access line waits for long."""
         lines = self.cycle.direct
         if lines is None or self.tray is None:
-            signals.poll(seconds * 1000)
+            self._pause(signals, seconds)
             return
         before = lines.lines()
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0.0:
             held = lines.tray is not None
-            if signals.poll((min(left, HELD) if held else left) * 1000):
+            if self._pause(signals, min(left, HELD) if held else left):
                 break
             lines.flush()
         if not self.alive or (left <= 0.0 and lines.lines() - before < MANY * seconds):
@@ -155,14 +158,28 @@ class ThreadWorker(Worker):
             if lines.tray is None:  # they go to where nothing may wait
                 lines.on_many = None
 
+    def _pause(self, signals: select.poll, seconds: float) -> bool:
+        """Wait for a signal, and meanwhile send what threads leave; True if there is one."""
+        end = time.monotonic() + seconds
+        while self.postponed.send():
+            if signals.poll(MOMENT * 1000):
+                return True
+            if time.monotonic() >= end:
+                return False
+        return bool(signals.poll(max(0.0, end - time.monotonic()) * 1000))
+
+    def _wake(self) -> None:
+        """Wake the main thread."""
+        _write(self.PIPE[1])
+
     def _many_lines(self) -> None:
         """From now on they had better be written together: the main thread shall see to it."""
         self.many = True
-        _write(self.PIPE[1])
+        self._wake()
 
     def left(self) -> None:
         """Tell the main thread that the last request has been run."""
-        _write(self.PIPE[1])
+        self._wake()
 
     def _nudge(self) -> None:
         """Wake a thread, however it sleeps."""
@@ -206,7 +223,7 @@ class ThreadWorker(Worker):
             except BaseException:  # nobody else would hear of it, and the others wait for this one
                 self.log.exception("Exception in a thread of %s", self)
                 self.alive = False
-                _write(self.PIPE[1])
+                self._wake()
             finally:
                 self.turns.gone(thread)
                 self.threads_left -= 1

@@ -41,6 +41,7 @@ class Worker(Serving):
         self.keep_alive = keep_alive
         values = {
             "threads": 4,
+            "postpone_output": 131072,
             "worker_connections": 100,
             "graceful_timeout": 5,
             "pre_request": None,

@@ -14,6 +14,7 @@ NEW = {
     "client_header_timeout": 30,
     "client_max_body_size": 0,
     "gunicorn_alias": True,
+    "postpone_output": 131072,
     "request_timeout": 0,
     "send_timeout": 60,
     "ssl_handshake_timeout": 60,

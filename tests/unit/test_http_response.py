@@ -8,7 +8,8 @@ from http_helpers import Peer
 
 from cyserve._errors import InvalidResponseHeader
 from cyserve.http.connection import RUN
-from cyserve.http.response import FileWrapper, Response
+from cyserve.http.environ import FileWrapper
+from cyserve.http.response import Response
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 TEXT = ("Content-Type", "text/plain")
