@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from log_helpers import own_logging, request, settings
 
 from cyserve import _accel, glogging
 from cyserve.access_writer import new_tray
+from cyserve.http.postponed import Postponed
 from cyserve.workers import gthread
 
 
@@ -179,7 +181,9 @@ def waiting(log, monkeypatch, *answers, **worker):
         **{"many": False, "alive": True, "tray": new_tray(), **worker},
         log=log,
         cycle=SimpleNamespace(direct=log._direct),
+        postponed=Postponed(0, print),
     )
+    worker._pause = partial(gthread.ThreadWorker._pause, worker)
     gthread.ThreadWorker._wait(worker, signals, 1.0)
     return signals.waits
 
