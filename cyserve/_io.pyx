@@ -36,6 +36,7 @@ __all__ = ("InputBuffer", "OutputBuffer", "ResponseHead")
 
 cdef enum:
     VECTORS = 64        # pieces given to one system call
+    USUAL = 64          # pieces that an empty output buffer keeps room for
     SPARE = 16384       # bytes that are received at once while a request is awaited
 
 # -- tables, built once from the grammar ---------------------------------------------------------
@@ -638,6 +639,10 @@ cdef class OutputBuffer:
                 Py_DECREF(<object> piece.owner)
         if self.count == 0:
             self.first = 0
+            if self.capacity > USUAL:  # of a stream: an idle connection does not keep that
+                free(self.pieces)
+                self.pieces = NULL
+                self.capacity = 0
 
     def peek(self, Py_ssize_t size) -> bytes:
         """The first `size` bytes, or fewer, for a transport that is not a plain socket (TLS)."""

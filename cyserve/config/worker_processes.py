@@ -220,9 +220,11 @@ class PostponeOutput(Number):
         Bytes of a streamed answer that may wait to be sent together; 0 sends each piece at once.
 
         A piece that comes within a millisecond of the last sending waits for the next ones: until
-        so many bytes are there, the answer is complete, or the millisecond is over, even if the
-        application is still busy then. One that comes later is sent at once. gthread without TLS
-        only; elsewhere each piece is sent at once.
+        so many bytes are there, the answer is complete, or the millisecond is over. If the
+        application is busy then, another thread sends them, which takes some milliseconds where it
+        computes, and as long as it holds the GIL. A piece that comes later than that is sent at
+        once. So is each where the worker is not gthread, and with TLS or `request_timeout`, where
+        the application has used `gunicorn.socket`, or where steps of `Response` are replaced.
         """
 
 

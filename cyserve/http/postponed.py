@@ -2,16 +2,16 @@
 
 PEP 3333 lets a server do that if what waits gets on its way also while the application is busy with
 its next piece. So it is not the application's thread that has to see to it: another one of the
-worker looks every `MOMENT` and sends what it finds.
+worker looks every `MOMENT` and sends what it finds. (It needs the GIL for that, so it can be late.)
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import os
+import threading
 
-from cyserve import _accel
-from cyserve.http.transport import PlainTransport
+from cyserve.http.transport import PlainTransport, UnusedSocket
 
 MOMENT = 0.001  # seconds that a piece may wait; one that comes later than that waits for nobody
 PATIENCE = 16  # looks in vain before the other thread sleeps until it is called
@@ -22,29 +22,33 @@ _PATIENCE = PATIENCE  # C's in a compiled build
 class Postponed:
     """The transports of one worker whose applications are busy with the next piece.
 
-    size: bytes per transport that may wait; call: wakes the thread that is to call `send` every
-    `MOMENT` from then on, until that returns False.
+    size: bytes per transport that may wait. One thread calls `send` every `MOMENT` while that
+    returns True, and after that when `wake_fd` is readable.
     """
 
-    def __init__(self, size: int, call: Callable[[], None]) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
-        self.call = call
         self.transports: set[PlainTransport] = set()
-        self.lock = _accel.runtime.Mutex()
+        self.lock = threading.Lock()  # held by whoever sends or takes back
         self.patience = 0  # looks left; 0: nobody looks
+        self.wake_fd, self.call_fd = os.pipe()
+        for fd in (self.wake_fd, self.call_fd):
+            os.set_blocking(fd, False)
 
     def lend(self, transport: PlainTransport) -> bool:
-        """Let wait what is queued, if it is not too much; False if it had better be sent.
+        """Let wait what is queued; False if it had better be sent.
 
-        Nobody may touch the transport before `take_back`.
+        Nobody may touch the transport before `take_back` or `settle`.
         """
         queued = len(transport.output)
         if queued == 0 or queued >= self.size or transport.waiting:
             return False
+        if type(transport.sock) is not UnusedSocket:  # the application may use it itself
+            return False
         self.transports.add(transport)
         if not self.patience:
-            self.patience = _PATIENCE
-            self.call()
+            with contextlib.suppress(BlockingIOError):  # full: it has enough to wake by
+                os.write(self.call_fd, b".")
         return True
 
     def take_back(self, transport: PlainTransport) -> None:
@@ -53,19 +57,43 @@ class Postponed:
             with self.lock:
                 self.transports.discard(transport)
 
+    def settle(self, transport: PlainTransport) -> None:
+        """Take it back, and send what waits before anything else is done."""
+        if transport in self.transports:
+            with self.lock:
+                self._send(transport)
+                self.transports.discard(transport)
+
     def send(self) -> bool:
         """Send what waits, as far as it can be sent at once; True: call again in a `MOMENT`."""
-        if not self.patience:
-            return False
         if self.transports:
             self.patience = _PATIENCE
             with self.lock:
                 for transport in list(self.transports):
-                    with contextlib.suppress(OSError):  # its thread comes upon it, too
-                        transport.flush()
-                    self.transports.discard(transport)
-            return True
-        self.patience -= 1
-        if self.transports:  # lent in between, by a thread that saw no need to call
-            self.patience = _PATIENCE
+                    if self._send(transport):
+                        self.transports.discard(transport)
+        elif self.patience:
+            self.patience -= 1
+            if not self.patience and self.transports:  # lent in between, and nobody was called
+                self.patience = _PATIENCE
         return self.patience > 0
+
+    def called(self) -> None:
+        """`wake_fd` was readable: a thread has something, or just had."""
+        self.patience = _PATIENCE
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.wake_fd, 65536)
+
+    def _send(self, transport: PlainTransport) -> bool:
+        """Whether nothing is left to be sent."""
+        try:
+            return transport.flush() == 0
+        except OSError:
+            # Its own thread comes upon it, too. Till then an error is the application's own.
+            transport.broken = False
+            return True
+
+    def close(self) -> None:
+        """From now on each piece is sent by its own thread; what waits is sent."""
+        self.size = 0
+        self.send()

@@ -36,7 +36,7 @@ cdef class ResponseCore:
     @cython.locals(piece=bytes, size=Py_ssize_t, left="long long")
     cpdef queue(self, object data)
 
-    @cython.locals(transport=PlainTransport, postponed=Postponed, last=double, now=double)
+    @cython.locals(transport=PlainTransport, postponed=Postponed, last=double, late=bint)
     cpdef write_iterable(self, object items)
     cdef bint _complete(self) except -1
     cpdef close(self)

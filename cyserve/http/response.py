@@ -385,13 +385,16 @@ class ResponseCore:
                     continue
                 postponed.take_back(transport)
                 self.queue(item)
-                now = _clock.monotonic()
-                if now - last > _MOMENT or self._complete() or not postponed.lend(transport):
+                late = _clock.monotonic() - last > _MOMENT
+                if late or self._complete() or not postponed.lend(transport):
                     transport.send(self.send_timeout)
-                    last = now
-        finally:
+                    last = _clock.monotonic()
+        except BaseException:
             if postponed is not None:
-                postponed.take_back(transport)
+                postponed.settle(transport)  # the rest of the end may take its time
+            raise
+        if postponed is not None:
+            postponed.take_back(transport)
 
     def _complete(self) -> bool:
         """Whether the announced length has been reached."""

@@ -5,7 +5,7 @@ cimport cython
 from cyserve._io cimport InputBuffer, OutputBuffer
 from cyserve._runtime cimport Gate, Pool
 
-cdef Py_ssize_t _HIGH_WATER, _USUAL
+cdef Py_ssize_t _HIGH_WATER
 cdef Gate _gate
 
 

@@ -38,8 +38,6 @@ _STREAM = int(socket.SOCK_STREAM)  # an enum member would cost more
 HIGH_WATER = 65536
 _HIGH_WATER = HIGH_WATER  # C's in a compiled build
 
-_USUAL = 64  # pieces in an output buffer that is worth keeping
-
 _gate = _accel.runtime.GATE
 
 
@@ -133,6 +131,8 @@ class UnusedSocket(ClientSocket):
         transport: PlainTransport | None = _transport_of(self)
         fd = -1 if transport is None else transport.fd
         if fd >= 0:
+            if transport.postponed is not None:  # type: ignore[union-attr]
+                transport.postponed.settle(transport)  # type: ignore[union-attr]
             _init(self, -1, _STREAM, 0, fd)
             if transport.fd == fd:  # type: ignore[union-attr]
                 self.__class__ = ClientSocket  # type: ignore[assignment]  # mypy: it is a base
@@ -397,7 +397,6 @@ class PlainTransport:
             or not (pool.alone(received, 3) and pool.alone(queued, 3))
             or self.fd < 0
             or len(received)
-            or queued.capacity > _USUAL
         ):
             return False
         self.discard()

@@ -84,8 +84,9 @@ class ThreadWorker(Worker):
         self.cycle = Cycle(self, keep_alive=self.cfg.keepalive > 0)
         # The main thread shows life, so a thread may wait in one go.
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
-        self.postponed = Postponed(self.cfg.postpone_output, self._wake)
-        self.loop.postponed = self.postponed if self.cfg.postpone_output else None
+        self.postponed = Postponed(self.cfg.postpone_output)
+        if self.cfg.postpone_output and self.watch is None:  # that ends requests anywhere
+            self.loop.postponed = self.postponed
         self.poller = self.loop.poller
         self.turns = Turns(self.cfg.threads)
         self.lock = _accel.runtime.Mutex()
@@ -105,6 +106,7 @@ class ThreadWorker(Worker):
         try:
             self._keep(self.loop)
         finally:
+            self.postponed.close()
             self._end_threads(self.loop)
             if self.cycle.direct is not None:
                 self.cycle.direct.release()
@@ -124,6 +126,7 @@ class ThreadWorker(Worker):
         tick = min(TICK, self.timeout or TICK)
         signals = select.poll()
         signals.register(self.PIPE[0], select.POLLIN)
+        signals.register(self.postponed.wake_fd, select.POLLIN)
         while True:
             loop.due = 0.0  # else a busy thread would not let go of the lock for long enough
             with self.lock:
@@ -161,25 +164,23 @@ class ThreadWorker(Worker):
     def _pause(self, signals: select.poll, seconds: float) -> bool:
         """Wait for a signal, and meanwhile send what threads leave; True if there is one."""
         end = time.monotonic() + seconds
-        while self.postponed.send():
-            if signals.poll(MOMENT * 1000):
+        while (left := end - time.monotonic()) > 0.0:
+            pause = min(left, MOMENT) if self.postponed.send() else left
+            found = [fd for fd, _ in signals.poll(pause * 1000)]
+            if self.postponed.wake_fd in found:
+                self.postponed.called()
+            if self.PIPE[0] in found:
                 return True
-            if time.monotonic() >= end:
-                return False
-        return bool(signals.poll(max(0.0, end - time.monotonic()) * 1000))
-
-    def _wake(self) -> None:
-        """Wake the main thread."""
-        _write(self.PIPE[1])
+        return False
 
     def _many_lines(self) -> None:
         """From now on they had better be written together: the main thread shall see to it."""
         self.many = True
-        self._wake()
+        _write(self.PIPE[1])
 
     def left(self) -> None:
         """Tell the main thread that the last request has been run."""
-        self._wake()
+        _write(self.PIPE[1])
 
     def _nudge(self) -> None:
         """Wake a thread, however it sleeps."""
@@ -200,8 +201,9 @@ class ThreadWorker(Worker):
             self.wanted.wait_for(lambda: self.threads_left <= self.turns.running(), LEAVE_SECONDS)
             if not self.threads_left:
                 loop.close()
-                os.close(loop.wake_fd)
-                os.close(self.wake_write)
+                postponed = self.postponed
+                for fd in (loop.wake_fd, self.wake_write, postponed.wake_fd, postponed.call_fd):
+                    os.close(fd)
         finally:
             self.lock.release()
         if self.tpool is not None:
@@ -223,7 +225,7 @@ class ThreadWorker(Worker):
             except BaseException:  # nobody else would hear of it, and the others wait for this one
                 self.log.exception("Exception in a thread of %s", self)
                 self.alive = False
-                self._wake()
+                _write(self.PIPE[1])
             finally:
                 self.turns.gone(thread)
                 self.threads_left -= 1

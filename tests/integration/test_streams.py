@@ -11,6 +11,8 @@ APP = """
 import os, threading, time
 
 def app(environ, start_response):
+    global SOCKET
+    SOCKET = environ["gunicorn.socket"]
     write = start_response("200 OK", FIELDS)
     return globals()[environ["PATH_INFO"][1:]](write)
 
@@ -28,8 +30,28 @@ def sleeping(write):
 
 def busy(write):
     yield from (b"a", b"b", b"c")
-    while not os.path.exists("go"):
-        pass
+    while not os.path.exists("go"):  # which lets go of the GIL, so not too often
+        sum(number for number in range(200_000))
+    yield b"d"
+
+def closing(write):
+    class Items:
+        items = iter((b"a", b"b", b"c"))
+        def __iter__(self):
+            return self
+        def __next__(self):
+            for item in self.items:
+                return item
+            raise RuntimeError("no more of it")
+        def close(self):
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+    return Items()
+
+def speaking(write):
+    yield b"a"
+    yield b"b"
+    SOCKET.sendall(b"1\\r\\nc\\r\\n")
     yield b"d"
 
 def failing(write):
@@ -104,6 +126,23 @@ def test_what_came_before_a_failure_is_sent(start):
         answer = client.send(request_bytes("/failing")).read_to_eof()
     assert answer.endswith(b"\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n")
     server.wait_log("RuntimeError: no more of it")
+
+
+def test_what_came_before_a_failure_does_not_wait_for_close(start):
+    server = start()
+    with server.connect() as client:
+        client.send(request_bytes("/closing"))
+        answer = b""
+        while not answer.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n"):
+            piece = client.sock.recv(1 << 16)
+            assert piece
+            answer += piece
+        (server.directory / "go").touch()
+        assert client.read_to_eof() == b""
+
+
+def test_an_application_that_uses_the_socket_itself(start):
+    assert start().request("/speaking").chunks == [b"a", b"b", b"c", b"d"]
 
 
 def test_write_and_items_keep_their_order(start):

@@ -11,7 +11,7 @@ from log_helpers import own_logging, request, settings
 
 from cyserve import _accel, glogging
 from cyserve.access_writer import new_tray
-from cyserve.http.postponed import Postponed
+from cyserve.http.postponed import MOMENT, Postponed
 from cyserve.workers import gthread
 
 
@@ -156,6 +156,9 @@ def test_many_lines_are_noticed(apart, calls, tmp_path, monkeypatch):
     assert len(called) == calls
 
 
+PIPE = 1_000_000  # no descriptor: where signals would come
+
+
 class Signals:
     """In place of a poll object: answers in turn, then says that nothing has come."""
 
@@ -178,10 +181,10 @@ def waiting(log, monkeypatch, *answers, **worker):
     monkeypatch.setattr(clock, "ahead", 0.0)
     signals = Signals(*answers)
     worker = SimpleNamespace(
-        **{"many": False, "alive": True, "tray": new_tray(), **worker},
+        **{"many": False, "alive": True, "tray": new_tray(), "postponed": Postponed(0), **worker},
         log=log,
         cycle=SimpleNamespace(direct=log._direct),
-        postponed=Postponed(0, print),
+        PIPE=(PIPE, None),
     )
     worker._pause = partial(gthread.ThreadWorker._pause, worker)
     gthread.ThreadWorker._wait(worker, signals, 1.0)
@@ -191,10 +194,10 @@ def waiting(log, monkeypatch, *answers, **worker):
 def test_the_main_thread_lets_lines_wait_when_there_are_many(tmp_path, monkeypatch):
     log, _ = holding(tmp_path)
     log._direct.release()
-    assert len(waiting(log, monkeypatch, [1])) == 1
+    assert len(waiting(log, monkeypatch, [(PIPE, 1)])) == 1
     assert log._direct.tray is None
     tray = new_tray()
-    waiting(log, monkeypatch, [1], many=True, tray=tray)
+    waiting(log, monkeypatch, [(PIPE, 1)], many=True, tray=tray)
     assert log._direct.tray is tray
 
 
@@ -208,12 +211,22 @@ def test_the_main_thread_writes_the_lines_that_wait(tmp_path, monkeypatch):
     assert log._direct.tray is None  # there were no others
 
 
+def test_lines_do_not_wait_for_streams_that_call_the_main_thread(tmp_path, monkeypatch):
+    log, tray = holding(tmp_path)
+    log.access(*request())
+    postponed = Postponed(0)
+    calls = [[(postponed.wake_fd, 1)]] * 3
+    waits = waiting(log, monkeypatch, *calls, tray=tray, postponed=postponed)
+    assert MOMENT in waits  # it looks after the streams, too
+    assert len(read(tmp_path / "access")) == 2
+
+
 def test_the_main_thread_does_not_wait_for_lines_to_come(tmp_path, monkeypatch):
     log, tray = holding(tmp_path)
-    waiting(log, monkeypatch, [1], tray=tray)  # called away: nothing can be said yet
+    waiting(log, monkeypatch, [(PIPE, 1)], tray=tray)  # called away: nothing can be said yet
     assert log._direct.tray is tray
     log.access(*request())
-    waiting(log, monkeypatch, [1], tray=tray, alive=False)
+    waiting(log, monkeypatch, [(PIPE, 1)], tray=tray, alive=False)
     assert log._direct.tray is None
     assert len(read(tmp_path / "access")) == 2
 
@@ -223,7 +236,7 @@ def test_where_nothing_may_wait_nobody_asks_again(tmp_path, monkeypatch):
     log = glogging.Logger(settings(accesslog=path, errorlog=path))
     log.access(*request())
     log._direct.on_many = print
-    waiting(log, monkeypatch, [1], many=True)
+    waiting(log, monkeypatch, [(PIPE, 1)], many=True)
     assert log._direct.tray is None
     assert log._direct.on_many is None
 

@@ -54,6 +54,15 @@ BODIES = {
         theirs.recv(1 << 20)
     theirs.recv(1 << 20)
 """,
+    "many pieces, and the buffer kept": """
+    buffer = io.OutputBuffer()
+    for _ in range(500):
+        buffer.write_chunk(b"v")
+    while buffer.flush(ours.fileno()) or len(buffer):
+        theirs.recv(1 << 20)
+    theirs.recv(1 << 20)
+    vars(once).setdefault("kept", []).append(buffer)
+""",
     "not sent": """
     buffer = io.OutputBuffer()
     for _ in range(20):

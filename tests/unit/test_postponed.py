@@ -1,12 +1,13 @@
 """Pieces of a stream that wait for the next ones: who may wait, and who sends them."""
 
+import os
 import socket
 import threading
 
 import pytest
 
 from cyserve.http.postponed import PATIENCE, Postponed
-from cyserve.http.transport import PlainTransport, PollWaiter
+from cyserve.http.transport import PlainTransport, PollWaiter, UnusedSocket
 
 LONG = 20
 
@@ -18,7 +19,10 @@ class Stream:
         ours, self.peer = socket.socketpair()
         ours.setblocking(False)
         self.peer.setblocking(False)
-        self.transport = PlainTransport(ours, PollWaiter(lambda: None))
+        self.postponed = Postponed(10)
+        unused = socket.socket.__new__(UnusedSocket)
+        waiter = PollWaiter(lambda: None)
+        self.transport = PlainTransport(unused, waiter, ours.detach(), self.postponed)
 
     def received(self):
         try:
@@ -29,6 +33,8 @@ class Stream:
     def close(self):
         self.transport.close()
         self.peer.close()
+        os.close(self.postponed.wake_fd)
+        os.close(self.postponed.call_fd)
 
 
 @pytest.fixture
@@ -39,19 +45,22 @@ def stream(kernel):
 
 
 @pytest.fixture
-def calls():
-    return []
+def postponed(stream):
+    return stream.postponed
 
 
-@pytest.fixture
-def postponed(kernel, calls):
-    return Postponed(10, lambda: calls.append(1))
+def calls(postponed):
+    """How often somebody was called."""
+    try:
+        return len(os.read(postponed.wake_fd, 100))
+    except BlockingIOError:
+        return 0
 
 
-def test_what_waits_is_sent_by_somebody_else(stream, postponed, calls):
+def test_what_waits_is_sent_by_somebody_else(stream, postponed):
     stream.transport.output.write(b"piece")
     assert postponed.lend(stream.transport)
-    assert calls == [1]
+    assert calls(postponed) == 1
     assert stream.received() == b""
     assert postponed.send()
     assert stream.received() == b"piece"
@@ -68,31 +77,87 @@ def test_what_was_taken_back_is_left_alone(stream, postponed):
 
 
 @pytest.mark.parametrize("data", [b"", b"0123456789", b"0123456789A"])
-def test_nothing_and_much_do_not_wait(stream, postponed, calls, data):
+def test_nothing_and_much_do_not_wait(stream, postponed, data):
     stream.transport.output.write(data)
     assert not postponed.lend(stream.transport)
-    assert (calls, postponed.transports) == ([], set())
+    assert (calls(postponed), postponed.transports) == (0, set())
 
 
 def test_nothing_waits_behind_a_full_socket(stream, postponed):
+    postponed.size = 1 << 30
     stream.transport.output.write(b"x" * 10_000_000)
     assert stream.transport.flush()
     assert not postponed.lend(stream.transport)
 
 
-def test_who_sends_is_called_once_and_comes_until_it_has_been_in_vain(stream, postponed, calls):
+def test_who_sends_comes_until_it_has_been_in_vain(stream, postponed):
+    transport = stream.transport
+    transport.output.write(b"x")
+    assert postponed.lend(transport)
+    assert calls(postponed) == 1
     for _ in range(3):
-        for _ in range(5):
-            stream.transport.output.write(b"x")
-            assert postponed.lend(stream.transport)
-            assert postponed.send()
-            assert not postponed.transports
-        assert len(calls) == 1
+        assert postponed.send()
+        assert [postponed.send() for _ in range(PATIENCE - 1)] == [True] * (PATIENCE - 1)
+        transport.output.write(b"x")
+        assert postponed.lend(transport)
+        assert calls(postponed) == 0  # it comes anyway
+    assert postponed.send()
     assert [postponed.send() for _ in range(PATIENCE)] == [True] * (PATIENCE - 1) + [False]
     assert not postponed.send()
+    transport.output.write(b"x")
+    assert postponed.lend(transport)
+    assert calls(postponed) == 1
+
+
+def test_who_was_called_comes_for_a_while(stream, postponed):
     stream.transport.output.write(b"x")
     postponed.lend(stream.transport)
-    assert len(calls) == 2
+    postponed.take_back(stream.transport)
+    postponed.called()
+    assert calls(postponed) == 0
+    assert postponed.send()
+
+
+def test_what_a_slow_client_does_not_take_is_tried_again(stream, postponed):
+    postponed.size = 1 << 30
+    size = 10_000_000
+    stream.transport.output.write(b"x" * size)
+    assert postponed.lend(stream.transport)
+    taken = 0
+    while taken < size:
+        assert postponed.send()
+        taken += len(stream.peer.recv(1 << 20))
+    assert postponed.send()
+    assert not postponed.transports
+
+
+def test_the_first_look_at_the_socket_sends_what_waits(stream, postponed):
+    stream.transport.output.write(b"piece")
+    assert postponed.lend(stream.transport)
+    stream.transport.sock.sendall(b" and by hand")
+    assert stream.received() == b"piece and by hand"
+    assert not postponed.transports
+    stream.transport.output.write(b"piece")
+    assert not postponed.lend(stream.transport)  # who knows what it does with it
+
+
+def test_settling_sends_what_waits_and_nothing_else(stream, postponed):
+    stream.transport.output.write(b"piece")
+    postponed.settle(stream.transport)  # it is not lent
+    assert stream.received() == b""
+    postponed.lend(stream.transport)
+    postponed.settle(stream.transport)
+    assert stream.received() == b"piece"
+    assert not postponed.transports
+
+
+def test_closing(stream, postponed):
+    stream.transport.output.write(b"piece")
+    postponed.lend(stream.transport)
+    postponed.close()
+    assert stream.received() == b"piece"
+    stream.transport.output.write(b"piece")
+    assert not postponed.lend(stream.transport)
 
 
 def test_a_client_that_has_gone_is_its_own_threads_affair(stream, postponed):
@@ -100,7 +165,7 @@ def test_a_client_that_has_gone_is_its_own_threads_affair(stream, postponed):
     stream.transport.output.write(b"x")
     postponed.lend(stream.transport)
     assert postponed.send()
-    assert stream.transport.broken
+    assert not stream.transport.broken  # an error that the application has now is its own
     with pytest.raises(BrokenPipeError):  # where its thread goes on
         stream.transport.answer(b"y")
 
