@@ -38,6 +38,14 @@ def close_on_exec(fd: int) -> None:
     os.set_inheritable(fd, False)
 
 
+def wake_pipe() -> tuple[int, int]:
+    """A pipe whose bytes only wake whoever polls its first end; neither end ever blocks."""
+    pipe = os.pipe()
+    for fd in pipe:
+        set_non_blocking(fd)
+    return pipe
+
+
 def set_non_blocking(fd: int) -> None:
     """Make reads and writes on `fd` return instead of waiting."""
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)

@@ -24,6 +24,35 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class FileWrapper:
+    """`wsgi.file_wrapper`: an iterable over a file that can be sent by sendfile(2).
+
+    filelike: has read(); blksize: bytes per read when it is iterated.
+    """
+
+    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data: bytes = self.filelike.read(self.blksize)
+        if not data:
+            raise StopIteration
+        return data
+
+    def __getitem__(self, _: object) -> bytes:
+        """The next piece, whatever the index: PEP 333's way of iterating."""
+        try:
+            return next(self)
+        except StopIteration:
+            raise IndexError from None
+
+
 class ErrorsWrapper(io.RawIOBase):
     """`wsgi.errors`: what the application writes goes where the error log goes, at once.
 
@@ -67,35 +96,6 @@ _LATER = (  # keys of a connection, and of a request
     "PATH_INFO",
     "wsgi.early_hints",
 )
-
-
-class FileWrapper:
-    """`wsgi.file_wrapper`: an iterable over a file that can be sent by sendfile(2).
-
-    filelike: has read(); blksize: bytes per read when it is iterated.
-    """
-
-    def __init__(self, filelike: Any, blksize: int = 8192) -> None:
-        self.filelike = filelike
-        self.blksize = blksize
-        if hasattr(filelike, "close"):
-            self.close = filelike.close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        data: bytes = self.filelike.read(self.blksize)
-        if not data:
-            raise StopIteration
-        return data
-
-    def __getitem__(self, _: object) -> bytes:
-        """The next piece, whatever the index: PEP 333's way of iterating."""
-        try:
-            return next(self)
-        except StopIteration:
-            raise IndexError from None
 
 
 def base_environ(cfg: Any) -> dict[str, Any]:

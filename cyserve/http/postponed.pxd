@@ -9,9 +9,9 @@ cdef int _PATIENCE
 
 cdef class Postponed:
     cdef public Py_ssize_t size
-    cdef public object lock
+    cdef public object call, lock
     cdef public set transports
-    cdef public int patience, wake_fd, call_fd
+    cdef public int patience
 
     @cython.locals(queued=Py_ssize_t)
     cpdef bint lend(self, PlainTransport transport) except -1

@@ -7,9 +7,8 @@ worker looks every `MOMENT` and sends what it finds. (It needs the GIL for that,
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
+from collections.abc import Callable
 
 from cyserve.http.transport import PlainTransport, UnusedSocket
 
@@ -22,18 +21,16 @@ _PATIENCE = PATIENCE  # C's in a compiled build
 class Postponed:
     """The transports of one worker whose applications are busy with the next piece.
 
-    size: bytes per transport that may wait. One thread calls `send` every `MOMENT` while that
-    returns True, and after that when `wake_fd` is readable.
+    size: bytes per transport that may wait; call: wakes the thread that sends, if it sleeps. That
+    one then says `called`, and calls `send` every `MOMENT` until it returns False.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, call: Callable[[], None]) -> None:
         self.size = size
+        self.call = call
         self.transports: set[PlainTransport] = set()
         self.lock = threading.Lock()  # held by whoever sends or takes back
         self.patience = 0  # looks left; 0: nobody looks
-        self.wake_fd, self.call_fd = os.pipe()
-        for fd in (self.wake_fd, self.call_fd):
-            os.set_blocking(fd, False)
 
     def lend(self, transport: PlainTransport) -> bool:
         """Let wait what is queued; False if it had better be sent.
@@ -47,8 +44,7 @@ class Postponed:
             return False
         self.transports.add(transport)
         if not self.patience:
-            with contextlib.suppress(BlockingIOError):  # full: it has enough to wake by
-                os.write(self.call_fd, b".")
+            self.call()
         return True
 
     def take_back(self, transport: PlainTransport) -> None:
@@ -79,10 +75,8 @@ class Postponed:
         return self.patience > 0
 
     def called(self) -> None:
-        """`wake_fd` was readable: a thread has something, or just had."""
+        """The call has come: a thread has lent something, and may have taken it back already."""
         self.patience = _PATIENCE
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.wake_fd, 65536)
 
     def _send(self, transport: PlainTransport) -> bool:
         """Whether nothing is left to be sent."""

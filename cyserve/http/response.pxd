@@ -36,9 +36,9 @@ cdef class ResponseCore:
     @cython.locals(piece=bytes, size=Py_ssize_t, left="long long")
     cpdef queue(self, object data)
 
-    @cython.locals(transport=PlainTransport, postponed=Postponed, last=double, late=bint)
+    @cython.locals(transport=PlainTransport, postponed=Postponed, last=double)
     cpdef write_iterable(self, object items)
-    cdef bint _complete(self) except -1
+    cdef bint _lend(self, Postponed postponed, double last) except -1
     cpdef close(self)
     cpdef bytes head_bytes(self, bytes body = *)
     cpdef send_headers(self)

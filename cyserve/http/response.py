@@ -12,7 +12,7 @@ import os
 
 from cyserve import _accel
 from cyserve.http.date import http_date
-from cyserve.http.postponed import MOMENT
+from cyserve.http.postponed import MOMENT, Postponed
 from cyserve.http.request import AS_WRITTEN, Request
 from cyserve.http.server_fields import ServerFields, own_name
 from cyserve.http.transport import ForeignTransport
@@ -28,9 +28,7 @@ _log = logging.getLogger("gunicorn.http.wsgi")
 _START = {(1, 1): b"HTTP/1.1 ", (1, 0): b"HTTP/1.0 "}
 _SPECIAL = {*range(100, 200), 204, 304}  # answers without a body
 _SMALL_BODY = 16384  # up to this size one copy is cheaper than a second piece to send
-
-
-_MOMENT = MOMENT
+_MOMENT = MOMENT  # C's in a compiled build
 
 _clock = _accel.runtime.CLOCK
 _server_fields = ServerFields()
@@ -379,14 +377,12 @@ class ResponseCore:
                     if transport.waiting:
                         transport.send(self.send_timeout)
                     continue
-                if postponed is None:
-                    self.queue(item)
-                    transport.send(self.send_timeout)
-                    continue
-                postponed.take_back(transport)
+                if postponed is not None:
+                    postponed.take_back(transport)
                 self.queue(item)
-                late = _clock.monotonic() - last > _MOMENT
-                if late or self._complete() or not postponed.lend(transport):
+                if postponed is None:
+                    transport.send(self.send_timeout)
+                elif not self._lend(postponed, last):
                     transport.send(self.send_timeout)
                     last = _clock.monotonic()
         except BaseException:
@@ -396,9 +392,13 @@ class ResponseCore:
         if postponed is not None:
             postponed.take_back(transport)
 
-    def _complete(self) -> bool:
-        """Whether the announced length has been reached."""
-        return self.response_length is not None and self.sent >= self.response_length
+    def _lend(self, postponed: Postponed, last: float) -> bool:
+        """Let what is queued wait for the next piece, if that may come; last: of the sendings."""
+        if _clock.monotonic() - last > _MOMENT:
+            return False
+        if self.response_length is not None and self.sent >= self.response_length:
+            return False  # the answer is complete
+        return postponed.lend(self.transport)
 
     def close(self) -> None:
         """End the body and send what is left without waiting; the loop sends what stays."""

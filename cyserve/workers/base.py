@@ -116,9 +116,7 @@ class Worker(Serving):
             self.certificates = Certificates(self.cfg, self.log)
         process.set_owner_process(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
 
-        self.PIPE = os.pipe()
-        for fd in self.PIPE:
-            process.set_non_blocking(fd)
+        self.PIPE = process.wake_pipe()
         self.wait_fds = [*self.sockets, self.PIPE[0]]
         self.log.close_on_exec()
 

@@ -14,8 +14,9 @@ import select
 import threading
 import time
 from collections import deque
+from functools import partial
 
-from cyserve import _accel
+from cyserve import _accel, process
 from cyserve.access_writer import MANY
 from cyserve.http.connection import READ, Connection
 from cyserve.http.cycle import Cycle, known
@@ -84,7 +85,8 @@ class ThreadWorker(Worker):
         self.cycle = Cycle(self, keep_alive=self.cfg.keepalive > 0)
         # The main thread shows life, so a thread may wait in one go.
         self.loop = ConnectionLoop(self, PollWaiter(_nothing, LONG_POLL), multithread=True)
-        self.postponed = Postponed(self.cfg.postpone_output)
+        self.lent_fd, self.lent_write = process.wake_pipe()
+        self.postponed = Postponed(self.cfg.postpone_output, partial(_write, self.lent_write))
         if self.cfg.postpone_output and self.watch is None:  # that ends requests anywhere
             self.loop.postponed = self.postponed
         self.poller = self.loop.poller
@@ -96,9 +98,7 @@ class ThreadWorker(Worker):
             self.cycle.direct.on_many = self._many_lines
         self.crew = Crew(self, plain=all(map(is_as_written, methods, _AS_WRITTEN)))
         self.loop.due = _FOREVER
-        self.loop.wake_fd, self.wake_write = os.pipe()
-        for fd in (self.loop.wake_fd, self.wake_write):
-            os.set_blocking(fd, False)
+        self.loop.wake_fd, self.wake_write = process.wake_pipe()
         self.poller.register(self.loop.wake_fd, READ)
         self.loop.resume_accepting()
         for number in range(self.cfg.threads):
@@ -126,7 +126,7 @@ class ThreadWorker(Worker):
         tick = min(TICK, self.timeout or TICK)
         signals = select.poll()
         signals.register(self.PIPE[0], select.POLLIN)
-        signals.register(self.postponed.wake_fd, select.POLLIN)
+        signals.register(self.lent_fd, select.POLLIN)
         while True:
             loop.due = 0.0  # else a busy thread would not let go of the lock for long enough
             with self.lock:
@@ -167,7 +167,8 @@ class ThreadWorker(Worker):
         while (left := end - time.monotonic()) > 0.0:
             pause = min(left, MOMENT) if self.postponed.send() else left
             found = [fd for fd, _ in signals.poll(pause * 1000)]
-            if self.postponed.wake_fd in found:
+            if self.lent_fd in found:
+                empty(self.lent_fd)
                 self.postponed.called()
             if self.PIPE[0] in found:
                 return True
@@ -201,8 +202,7 @@ class ThreadWorker(Worker):
             self.wanted.wait_for(lambda: self.threads_left <= self.turns.running(), LEAVE_SECONDS)
             if not self.threads_left:
                 loop.close()
-                postponed = self.postponed
-                for fd in (loop.wake_fd, self.wake_write, postponed.wake_fd, postponed.call_fd):
+                for fd in (loop.wake_fd, self.wake_write, self.lent_fd, self.lent_write):
                     os.close(fd)
         finally:
             self.lock.release()

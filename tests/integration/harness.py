@@ -64,6 +64,17 @@ def require_program(name: str) -> str:
     return path
 
 
+def strace_words(trace: Path, calls: str) -> list[str]:
+    """What to put before a command to have these system calls written to a file.
+
+    Lines show the kind of each descriptor. Where nothing may be traced: `missing`.
+    """
+    strace = require_program("strace")
+    if subprocess.run([strace, "-o", trace, "true"], check=False).returncode:
+        missing("strace may not trace here")
+    return [strace, "-D", "-f", "-y", "-qq", "-e", f"trace={calls}", "-o", str(trace)]
+
+
 def wait_for(condition: Callable[[], T], what: str, timeout: float = TIMEOUT) -> T:
     """Polls until the condition is true and returns its value; AssertionError if it never is."""
     deadline = time.monotonic() + timeout

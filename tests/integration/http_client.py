@@ -160,7 +160,7 @@ class Client:
             pass
         response.body = b"".join(response.chunks)
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         piece = self.sock.recv(1 << 16)
         if not piece:
             raise BrokenResponse(f"closed inside a response, after {self.buffer[-200:]!r}")
@@ -168,7 +168,7 @@ class Client:
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
-            self._fill()
+            self.fill()
         end = self.buffer.index(mark) + len(mark)
         found, self.buffer = self.buffer[:end], self.buffer[end:]
         return found

@@ -1,10 +1,9 @@
 """wsgi.file_wrapper: files leave by sendfile where they can, and always with the right bytes."""
 
 import re
-import subprocess
 
 import pytest
-from harness import differs, missing, require_program, wait_for
+from harness import differs, strace_words, wait_for
 from http_client import Client, request, request_bytes
 
 CONTENT = bytes(range(256)) * 20000  # 5 MB
@@ -87,14 +86,8 @@ def test_the_access_log_counts_the_bytes(start_server, big_file):
 
 
 def test_the_kernel_call_is_sendfile(start_server, big_file, tmp_path):
-    strace = require_program("strace")
-    if subprocess.run([strace, "-o", tmp_path / "probe", "true"], check=False).returncode:
-        missing("strace may not trace here")
     trace = tmp_path / "trace"
-    server = start_server(
-        "requests_app:app",
-        prefix=[strace, "-D", "-f", "-qq", "-e", "trace=sendfile", "-o", str(trace)],
-    )
+    server = start_server("requests_app:app", prefix=strace_words(trace, "sendfile"))
     response = server.request(f"/send-file?path={big_file}&length={len(CONTENT)}")
     assert response.body == CONTENT
 

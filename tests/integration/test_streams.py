@@ -1,10 +1,9 @@
 """Streams of the gthread worker: pieces that come fast travel together, none is held up."""
 
 import re
-import subprocess
 
 import pytest
-from harness import differs, missing, require_program, wait_for
+from harness import differs, strace_words, wait_for
 from http_client import request_bytes
 
 APP = """
@@ -80,16 +79,9 @@ def start(start_server):
 @differs("postpone-output")
 @pytest.mark.parametrize("size", [131072, 0])
 def test_pieces_that_come_fast_travel_together(start, tmp_path, size):
-    strace = require_program("strace")
-    if subprocess.run([strace, "-o", tmp_path / "probe", "true"], check=False).returncode:
-        missing("strace may not trace here")
     trace = tmp_path / "trace"
-    traced = "trace=sendto,sendmsg,write,close"
-    server = start(
-        "--postpone-output",
-        str(size),
-        prefix=[strace, "-D", "-f", "-y", "-qq", "-e", traced, "-o", str(trace)],
-    )
+    words = strace_words(trace, "sendto,sendmsg,write,close")
+    server = start("--postpone-output", str(size), prefix=words)
     with server.connect() as client:
         client.send(request_bytes("/many", headers=[("Connection", "close")]))
         assert client.read_to_eof().endswith(b"499\r\n0\r\n\r\n")
@@ -109,14 +101,10 @@ def test_none_waits_for_an_application_that_takes_its_time(start, target, fields
     server = start(fields=fields)
     with server.connect() as client:
         client.send(request_bytes(target))
-        answer = b""
-        while not {*b"abc"} <= {*answer.partition(b"\r\n\r\n")[2]}:
-            piece = client.sock.recv(1 << 16)
-            assert piece
-            answer += piece
-        assert b"d" not in answer.partition(b"\r\n\r\n")[2]
+        while not {*b"abc"} <= {*client.buffer.partition(b"\r\n\r\n")[2]}:
+            client.fill()
+        assert b"d" not in client.buffer.partition(b"\r\n\r\n")[2]
         (server.directory / "go").touch()
-        client.buffer = answer
         assert client.read_response().body == b"abcd"
 
 
@@ -132,13 +120,11 @@ def test_what_came_before_a_failure_does_not_wait_for_close(start):
     server = start()
     with server.connect() as client:
         client.send(request_bytes("/closing"))
-        answer = b""
-        while not answer.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n"):
-            piece = client.sock.recv(1 << 16)
-            assert piece
-            answer += piece
+        while not client.buffer.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n"):
+            client.fill()
+        answer = client.buffer
         (server.directory / "go").touch()
-        assert client.read_to_eof() == b""
+        assert client.read_to_eof() == answer  # and nothing more
 
 
 def test_an_application_that_uses_the_socket_itself(start):

@@ -12,6 +12,7 @@ from log_helpers import own_logging, request, settings
 from cyserve import _accel, glogging
 from cyserve.access_writer import new_tray
 from cyserve.http.postponed import MOMENT, Postponed
+from cyserve.process import wake_pipe
 from cyserve.workers import gthread
 
 
@@ -181,7 +182,14 @@ def waiting(log, monkeypatch, *answers, **worker):
     monkeypatch.setattr(clock, "ahead", 0.0)
     signals = Signals(*answers)
     worker = SimpleNamespace(
-        **{"many": False, "alive": True, "tray": new_tray(), "postponed": Postponed(0), **worker},
+        **{
+            "many": False,
+            "alive": True,
+            "tray": new_tray(),
+            "lent_fd": -1,
+            "postponed": Postponed(0, print),
+            **worker,
+        },
         log=log,
         cycle=SimpleNamespace(direct=log._direct),
         PIPE=(PIPE, None),
@@ -214,9 +222,14 @@ def test_the_main_thread_writes_the_lines_that_wait(tmp_path, monkeypatch):
 def test_lines_do_not_wait_for_streams_that_call_the_main_thread(tmp_path, monkeypatch):
     log, tray = holding(tmp_path)
     log.access(*request())
-    postponed = Postponed(0)
-    calls = [[(postponed.wake_fd, 1)]] * 3
-    waits = waiting(log, monkeypatch, *calls, tray=tray, postponed=postponed)
+    lent_fd, lent_write = wake_pipe()
+    calls = [[(lent_fd, 1)]] * 3
+    os.write(lent_write, b"...")
+    waits = waiting(log, monkeypatch, *calls, tray=tray, lent_fd=lent_fd)
+    with pytest.raises(BlockingIOError):  # it has taken note of the calls
+        os.read(lent_fd, 1)
+    os.close(lent_fd)
+    os.close(lent_write)
     assert MOMENT in waits  # it looks after the streams, too
     assert len(read(tmp_path / "access")) == 2
 
