@@ -105,8 +105,11 @@ test-compiled: $(INSTALLED) $(TEST_NEEDS) $(ORACLE_MADE)
 test-pure: $(INSTALLED) $(TEST_NEEDS) $(ORACLE_MADE)
 	@$(call PYTEST,CYSERVE_NO_EXTENSIONS=1)
 
-lint: $(TOX)
-	@$(BIN)/tox run -e lint,types,floors,docs
+# An environment that wants cyserve installed gets the wheel that is there already.
+WITH_WHEEL = --installpkg build/wheel/cyserve-*.whl
+
+lint: $(TOX) $(INSTALLED)
+	@$(BIN)/tox run -e lint,types,floors,docs $(WITH_WHEEL)
 
 docs: $(TOX)
 	@$(BIN)/tox run -q -e docs
@@ -115,8 +118,8 @@ docs: $(TOX)
 bench: $(TOX)
 	@$(BIN)/tox run -e bench -- $(BENCH_ARGS)
 
-bench-micro: $(TOX)
-	@$(BIN)/tox run -e bench-micro -- $(addprefix $(CURDIR)/,$(or $(BENCHES),benchmarks)) $(PYTEST_ARGS)
+bench-micro: $(TOX) $(INSTALLED)
+	@$(BIN)/tox run -e bench-micro $(WITH_WHEEL) -- $(addprefix $(CURDIR)/,$(or $(BENCHES),benchmarks)) $(PYTEST_ARGS)
 
 wheel: $(MADE)
 	@rm -rf build/wheel-release

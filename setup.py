@@ -1,5 +1,6 @@
 """The extensions and three switches; everything else about the build is in pyproject.toml.
 
+Compiled as many at a time as there are processors, with -O2 unless CFLAGS name another -O.
 CYSERVE_NO_EXTENSIONS=1 builds the pure-Python package; CYSERVE_REQUIRE_EXTENSIONS=1 refuses to.
 CYSERVE_PROFILE_GUIDED=1 compiles twice, with gcc: first with counters in it, which are filled by
 having that build answer requests (benchmarks/training.py), then for what was counted. It takes some
@@ -49,7 +50,9 @@ ENGINE_DIRECTIVES = {
 
 
 def extension(name: str, suffix: str) -> Extension:
-    flags = ["-O2", "-fno-plt", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    flags = ["-fno-plt", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    if "-O" not in os.environ.get("CFLAGS", ""):
+        flags.append("-O2")  # Python's own flags come first and often say -O3: slower to compile
     if os.environ.get("CI"):
         flags.append("-Werror")
     return Extension(
@@ -60,7 +63,13 @@ def extension(name: str, suffix: str) -> Extension:
     )
 
 
-class ProfileGuided(build_ext):
+class BuildExt(build_ext):
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1
+
+
+class ProfileGuided(BuildExt):
     """Compiles everything, has it trained, and compiles it again for where it will be used.
 
     gcc finds an object's profile by the object's path, so both times are in the same build_temp.
@@ -68,7 +77,6 @@ class ProfileGuided(build_ext):
 
     def build_extensions(self) -> None:
         self.refuse_other_compilers()
-        self.parallel = self.parallel or os.cpu_count() or 1
         place, self.force = self.build_lib, True  # whatever lies there was built without
         profile = os.path.abspath(os.path.join(self.build_temp, "profile"))
         self.build_lib = os.path.abspath(os.path.join(self.build_temp, "instrumented"))
@@ -139,5 +147,5 @@ print(f"cyserve: {kind} build", file=sys.stderr)
 setup(
     ext_modules=ext_modules,
     options=options,
-    cmdclass={"build_ext": ProfileGuided} if profile_guided else {},
+    cmdclass={"build_ext": ProfileGuided if profile_guided else BuildExt},
 )

@@ -191,10 +191,15 @@ TRAINS = f"{IMPORTS}assert r.__file__.startswith(sys.argv[2]); [r.Row().push(0) 
 FAILS, LEARNS_NOTHING = f"{IMPORTS}sys.exit(3)", ""
 
 
-def build_guided(tree: Path, training: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Build a profile-guided wheel of a single compiled module, trained by that program."""
+def copy_with_one_extension(tree: Path) -> Path:
     copy_tree(tree)
     (tree / "cyserve" / "_compiled.py").write_text('KERNEL = ("_runtime",)\nENGINE = ()\n')
+    return tree
+
+
+def build_guided(tree: Path, training: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Build a profile-guided wheel of a single compiled module, trained by that program."""
+    copy_with_one_extension(tree)
     (tree / "benchmarks" / "training.py").write_text(training)
     return build(tree, "wheel", **{GUIDED: "1", "CC": "gcc", **settings})
 
@@ -233,6 +238,19 @@ def test_profile_guided_build_is_never_an_unguided_one(
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
+@pytest.mark.parametrize(
+    ("settings", "level"), [({}, "-O2"), ({"CFLAGS": "-g"}, "-O2"), ({"CFLAGS": "-O0 -w"}, "-O0")]
+)
+def test_the_users_optimisation_level_goes_before_ours(
+    tmp_path: Path, settings: dict[str, str], level: str
+) -> None:
+    tree = copy_with_one_extension(tmp_path / "tree")
+    done = build(tree, "wheel", CC="echo COMPILER", **settings)  # says what it would compile
+    (line,) = [n for n in done.stdout.splitlines() if n.startswith("COMPILER") and " -c " in n]
+    assert [word for word in line.split() if word.startswith("-O")][-1] == level
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
 def test_broken_cython_source_fails_the_build(tmp_path: Path) -> None:
     tree = copy_tree(tmp_path / "tree")
     with (tree / "cyserve" / "_io.pyx").open("a") as source:
@@ -245,7 +263,7 @@ def test_broken_cython_source_fails_the_build(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="extensions are CPython's")
 def test_failing_compiler_fails_the_build(tmp_path: Path) -> None:
-    tree = copy_tree(tmp_path / "tree")
+    tree = copy_with_one_extension(tmp_path / "tree")
     done = build(tree, "wheel", CC="false")
     assert done.returncode != 0
     assert "error: command '['false'" in done.stderr.lower()
