@@ -271,7 +271,7 @@ def test_failing_compiler_fails_the_build(tmp_path: Path) -> None:
 
 
 def test_sdist_holds_sources_and_no_generated_c(tmp_path: Path) -> None:
-    tree = copy_tree(tmp_path / "tree")
+    tree = copy_with_one_extension(tmp_path / "tree")
     done = build(tree, "sdist", CYSERVE_REQUIRE_EXTENSIONS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     (sdist,) = (tree / "dist").glob("*.tar.gz")
