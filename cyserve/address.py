@@ -51,7 +51,7 @@ def parse_address(netloc: str, default_port: str = DEFAULT_PORT) -> Address:
     if "/" in rest:
         raise RuntimeError(f"{netloc!r} is a path; write unix:{netloc} for a unix socket.")
     host, port = _split_host(rest, default_port)
-    return (host or "0.0.0.0" if not rest else host), _port(port)
+    return (host or "0.0.0.0" if not rest else host), port_number(port)
 
 
 def _path(text: str) -> str:
@@ -72,7 +72,8 @@ def _split_host(text: str, default_port: str) -> tuple[str, str]:
     return host.lower(), port if colon else default_port
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """The port that decimal digits name; RuntimeError for anything else."""
     if not _is_number(text) or len(text) > 5 or int(text) > 65535:
         raise RuntimeError(f"{text!r} is not a valid port number.")
     return int(text)

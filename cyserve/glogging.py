@@ -193,14 +193,21 @@ class Logger:
         try:
             facility = SYSLOG_FACILITIES[cfg.syslog_facility.lower()]
         except (KeyError, AttributeError):
-            raise RuntimeError(f"unknown facility name {cfg.syslog_facility!r}") from None
-        kind, address = parse_syslog_address(cfg.syslog_addr or "")
+            raise RuntimeError(
+                f"syslog_facility = {cfg.syslog_facility!r}: unknown facility name, "
+                f"allowed are {', '.join(SYSLOG_FACILITIES)}"
+            ) from None
+        setting = f"syslog_addr = {cfg.syslog_addr!r}"
+        try:
+            kind, address = parse_syslog_address(cfg.syslog_addr or "")
+        except RuntimeError as exc:
+            raise RuntimeError(f"{setting}: {exc}") from None
         try:
             from logging.handlers import SysLogHandler  # noqa: PLC0415 - it loads pickle
 
             handler = SysLogHandler(address, facility, kind)
         except OSError as exc:
-            raise RuntimeError(f"syslog at {cfg.syslog_addr!r} can't be reached: {exc}") from exc
+            raise RuntimeError(f"{setting} can't be reached: {exc}") from exc
         prefix = cfg.syslog_prefix or cfg.proc_name.replace(":", ".")
         # A prefix is text, not format.
         program = f"gunicorn.{prefix}.{name}".replace("%", "%%")

@@ -9,6 +9,8 @@ import os
 import socket
 import stat
 
+from cyserve.address import port_number
+
 __all__ = ("SYSLOG_FACILITIES", "give_to", "not_writable", "open_file", "parse_syslog_address")
 
 SYSLOG_FACILITIES = {
@@ -28,6 +30,8 @@ SYSLOG_FACILITIES = {
     **{f"local{n}": 16 + n for n in range(8)},
 }
 
+_ADDRESSES = "allowed are udp://HOST:PORT, tcp://HOST:PORT and unix://PATH#dgram or #stream"
+
 
 def parse_syslog_address(addr: str) -> tuple[socket.SocketKind | None, str | tuple[str, int]]:
     """Split a syslog target into socket type and address.
@@ -42,16 +46,14 @@ def parse_syslog_address(addr: str) -> tuple[socket.SocketKind | None, str | tup
         types = {"dgram": socket.SOCK_DGRAM, "stream": socket.SOCK_STREAM}
         return types.get(kind), path
     if not found or scheme not in {"udp", "tcp"}:
-        raise RuntimeError("invalid syslog address")
+        raise RuntimeError(f"invalid syslog address, {_ADDRESSES}")
     if rest.startswith("[") and "]" in rest:
         host, _, port = rest[1:].partition("]")
         port = port.removeprefix(":")
     else:
         host, _, port = rest.partition(":")
-    if port and not (port.isascii() and port.isdecimal()):
-        raise RuntimeError(f"{port!r} is not a valid port number.")
     socktype = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
-    return socktype, (host or "localhost", int(port or 514))
+    return socktype, (host or "localhost", port_number(port or "514"))
 
 
 def open_file(path: str, setting: str) -> logging.FileHandler:

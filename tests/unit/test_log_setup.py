@@ -149,7 +149,7 @@ def test_invalid_syslog_addresses(address):
         parse_syslog_address(address)
 
 
-@pytest.mark.parametrize("port", ["abc", "99/path", "-1", "\u0661"])
+@pytest.mark.parametrize("port", ["abc", "99/path", "-1", "\u0661", "65536"])
 def test_invalid_syslog_ports(port):
     with pytest.raises(RuntimeError, match=f"'{port}' is not a valid port number"):
         parse_syslog_address(f"udp://h:{port}")
@@ -217,13 +217,23 @@ def test_syslog_over_tcp():
         with connection:
             assert connection.recv(999).endswith(b" hi\0")
         refused = address
-    with pytest.raises(RuntimeError, match=r"syslog at 'tcp://.*' can't be reached: .*refused"):
+    with pytest.raises(RuntimeError, match=r"syslog_addr = 'tcp://.*' can't be reached: .*refused"):
         Logger(settings(errorlog=None, syslog=True, syslog_addr=refused))
 
 
 def test_unknown_syslog_facility():
-    with pytest.raises(RuntimeError, match="unknown facility name 'bogus'"):
+    text = "^syslog_facility = 'bogus': unknown facility name, allowed are auth, .*, local7$"
+    with pytest.raises(RuntimeError, match=text):
         Logger(settings(syslog=True, syslog_facility="bogus"))
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("h:9", "invalid syslog address, allowed are udp://"), ("udp://h:x", "'x' is not a valid")],
+)
+def test_the_setting_with_a_wrong_syslog_address_is_named(address, why):
+    with pytest.raises(RuntimeError, match=f"^syslog_addr = '{address}': {why}"):
+        Logger(settings(syslog=True, syslog_addr=address))
 
 
 # -- setting up again --
