@@ -13,7 +13,7 @@ from cyserve import _accel
 from cyserve._errors import ForbiddenProxyRequest, NoMoreData
 from cyserve.http.body import NO_BODY, Opener
 from cyserve.http.policy import Policy
-from cyserve.http.proxy_protocol import ABSENT, UNSURE, ProxyHeader, parse, recognise
+from cyserve.http.proxy_protocol import ABSENT, UNSURE, parse, recognise
 from cyserve.http.request import Origin, Request, RequestCore
 from cyserve.http.transport import peer_name
 from cyserve.http.unreader import IterUnreader, SocketUnreader, Unreader
@@ -98,7 +98,7 @@ class Source(Origin):
         self.requests = requests
         self.endpoint: Any = self
         self.scheme = "https" if cfg.is_ssl else "http"
-        self.proxy_header: ProxyHeader | None = None
+        self.proxy_header = unreader.proxy_header
         self.expect_continue = False
         self.keep = False
         self.lane = 0
@@ -138,7 +138,7 @@ class Source(Origin):
             if version != UNSURE:
                 if not self.policy.allows_proxy_header(self.address):
                     raise ForbiddenProxyRequest(peer_name(self.address))
-                self.proxy_header = parse(received, version)
+                self.proxy_header = self.unreader.proxy_header = parse(received, version)
                 if self.proxy_header is not None:
                     return
             self._more()

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator
 
 from cyserve import _accel
+from cyserve.http.proxy_protocol import ProxyHeader
 
 __all__ = ("IterUnreader", "SocketUnreader", "Unreader")
 
@@ -17,6 +18,7 @@ class Unreader:
 
     def __init__(self) -> None:
         self.input = _accel.io.InputBuffer()
+        self.proxy_header: ProxyHeader | None = None  # it speaks for all that comes from here
 
     def chunk(self) -> bytes:
         """The next bytes of the source, as many as come; b"" at its end."""
