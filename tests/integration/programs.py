@@ -109,7 +109,12 @@ def server_environment(
 ) -> dict[str, str]:
     """os.environ without what would change a server's behaviour, plus `extra` (None removes)."""
     program = program or under_test()
-    env = {key: value for key, value in os.environ.items() if key not in _MEANINGFUL}
+    # Key by key: pytest changes its own variable meanwhile if a thread of a fixture calls this.
+    env = {
+        key: value
+        for key in os.environ
+        if key not in _MEANINGFUL and (value := os.environ.get(key)) is not None
+    }
     path = [str(APPS)]
     spec = importlib.util.find_spec("cyserve")
     if spec is not None and spec.origin is not None and not program.is_oracle:

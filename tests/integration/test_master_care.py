@@ -145,7 +145,8 @@ import os, subprocess
 def app(environ, start_response):
     middle = os.fork()
     if middle == 0:
-        print("stranger", subprocess.Popen(["sleep", "0"]).pid, flush=True)
+        child = subprocess.Popen(["sleep", "0"])  # kept: where it goes a dead child is reaped
+        print("stranger", child.pid, flush=True)
         os._exit(0)
     os.waitpid(middle, 0)
     start_response("200 OK", [("Content-Length", "0")])
