@@ -203,7 +203,7 @@ class GeventWorker(AsyncWorker):
                     break  # no descriptor left
             listener.close()
         silent_end = min(end, time.monotonic() + STOP_SECONDS)
-        while self._unfinished() and time.monotonic() < end:
+        while self._unfinished():
             now = time.monotonic()
             for connection in self.connections:
                 if connection.idle_since <= now:
@@ -211,6 +211,8 @@ class GeventWorker(AsyncWorker):
             if now >= farewell:
                 farewell = float("inf")
                 self._dismiss(now)
+            if now >= end:
+                break  # not before: a worker that was stopped till now still says farewell
             self.watch_over(len(self.greenlets), STOP_TICK)
         gevent.killall(list(self.greenlets), timeout=KILL_SECONDS)
 

@@ -25,12 +25,18 @@ _ENTRY = re.compile(r"\[[-: +\d]+\] \[(\d+)\] \[(\w+)\] (.*)")
 _STACKS = re.compile(r"(?m)^Fatal Python error: .*\n(?:(?!\[).*\n)*")
 
 # gunicorn sends TERM again and again to a worker that is leaving, which may die of it at its end.
-_SECOND_TERM = re.compile(r"(?m)^.* Worker \(pid:\d+\) was sent SIGTERM!\n")
+SECOND_TERM = re.compile(r"(?m)^.*Worker \(pid:\d+\) was sent SIGTERM!.*\n")
 
 
 def _title(pid: int) -> str:
     """What the process list calls a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
+def _owner(line: str, logs: dict[int, list[str]], last: int) -> int:
+    """Whose a line without a head is: the last writer's, or his whose traceback it repeats."""
+    ends = (pid for pid, told in logs.items() if told and told[-1].endswith(f"Error: {line}"))
+    return next(ends, last)
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,14 +168,16 @@ class Life:
         ]
         text = _STACKS.sub("", text)
         if self.is_gunicorn:
-            text = _SECOND_TERM.sub("", text)
+            text = SECOND_TERM.sub("", text)
         logs: dict[int, list[str]] = {pid: [] for pid in self.masters}
         pid = self.masters[0]
         for line in text.splitlines():
             if entry := entry_form.match(line):
                 pid = int(entry[1])
                 line = f"{entry[2]} {entry[3]}".lstrip()
-            logs.setdefault(pid, []).append(line)
+                logs.setdefault(pid, []).append(line)
+            else:
+                logs.setdefault(_owner(line, logs, pid), []).append(line)
         told = {pid: self._told(lines) for pid, lines in logs.items()}
         return Story(
             masters=tuple(told.pop(pid) for pid in self.masters),

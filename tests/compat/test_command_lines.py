@@ -25,6 +25,8 @@ from harness import TIMEOUT, server_environment, under_test
 from normal import Outcome, own_traceback, settled
 from programs import Program
 
+pytestmark = pytest.mark.timeout(300)  # the first may wait for a few that wait for something
+
 Both = Callable[["Case"], tuple[Outcome, Outcome]]
 
 
@@ -81,7 +83,6 @@ def both(
     """What gunicorn and what cyserve make of a case of a test that was selected."""
     mine = (item for item in request.session.items if item.path == request.path)
     selected = [item.callspec.params["case"] for item in mine if hasattr(item, "callspec")]
-    selected.sort(key=lambda case: case.check)  # what serves takes longest
     pool = ThreadPoolExecutor(3)
     busy = socket.create_server(("127.0.0.1", 0))
     port = busy.getsockname()[1]

@@ -123,7 +123,7 @@ def test_hooks_of_workers_that_end(hooked: Live) -> None:
 
     late = answered("GET /hold", "Booting worker with pid: PID")
     compare(
-        *hooked(life, "-t", "1"), differs={"post-request-late": late, "death-explained": explained}
+        *hooked(life, "-t", "4"), differs={"post-request-late": late, "death-explained": explained}
     )
 
 

@@ -13,7 +13,7 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, 
 
 import pytest
 from differences import compare
-from harness import free_port, is_running, wait_for
+from harness import free_port, processes, wait_for
 from lives import Life, Story
 
 Live = Callable[..., tuple[Story, Story]]
@@ -350,7 +350,7 @@ def test_a_worker_that_is_silent(live: Live) -> None:
     frame = 'File "DIR/life.py", line 8 in application'
     more = RUNNING.format("/hold") + "\nERROR Worker (pid:PID) exited with code 1."
     change = explained((line, more), stacks=(frame,))
-    compare(*live(life, "life", "-t", "1", files=FILES), differs={"death-explained": change})
+    compare(*live(life, "life", "-t", "4", files=FILES), differs={"death-explained": change})
 
 
 def test_workers_that_have_served_enough(live: Live) -> None:
@@ -365,7 +365,7 @@ def test_a_master_that_is_killed(live: Live) -> None:
     def life(one: Life) -> None:
         one.end(SIGKILL)
 
-    gunicorn, cyserve = live(life, "life", "-t", "2", files=FILES)
+    gunicorn, cyserve = live(life, "life", "-t", "5", files=FILES)
     assert "INFO Parent changed, shutting down: <Worker PID>" in cyserve.workers[0]
     compare(gunicorn, cyserve)
 
@@ -440,7 +440,7 @@ def test_an_upgrade_there_and_back_and_there(live: Live) -> None:
         first = one.server.pid
         new = one.upgrade("m.pid")
         one.server.signal(SIGTERM, new)
-        wait_for(lambda: not is_running(new), "the end of the new master")
+        wait_for(lambda: new not in processes(), "the new master to be reaped by the old one")
         one.server.request("/")
         one.note_files()
 

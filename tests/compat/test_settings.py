@@ -19,6 +19,8 @@ from programs import Program, server_environment
 
 from cyserve.config import KNOWN_SETTINGS
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for two probes of all values
+
 PROBE = Path(__file__).with_name("settings_probe.py")
 REFUSED = "refused"
 
@@ -340,7 +342,6 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Probe:
             env=server_environment(
                 {"XDG_RUNTIME_DIR": None, "HOME": "/nobody"} | env, None, program
             ),
-            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -7,7 +7,7 @@ import sys
 from signal import SIGTERM, SIGUSR2
 
 import pytest
-from harness import differs, free_port, missing
+from harness import differs, free_port, missing, wait_for
 from http_client import Client, request
 
 # Makes descriptor `fd` of the test descriptor 3 of the server, as systemd does, then runs it.
@@ -171,8 +171,13 @@ def test_an_abstract_socket_goes_through_an_upgrade(start_server):
 def test_a_unix_socket_is_shared_whatever_reuse_port_says(start_server):
     server = start_server("plain:app", "--reuse-port", bind="unix:x.sock", workers=2)
     server.wait_log(r"\[WARNING\] reuse_port has no effect: workers cannot each bind the same unix")
-    seen = {int(request(server.address).text.split()[2]) for _ in range(60)}
-    assert seen == set(server.worker_pids())
+    workers, seen = set(server.worker_pids()), set()
+
+    def seen_all():
+        seen.add(int(request(server.address).text.split()[2]))
+        return seen == workers
+
+    wait_for(seen_all, "an answer of each worker")
     assert server.stop() == 0
     assert not os.path.exists(server.address)
 

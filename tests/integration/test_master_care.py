@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -32,7 +33,7 @@ def test_a_silent_worker_is_ended_with_all_that_is_known(start_server, what):
     server = start_server(
         *TINY,
         "--timeout",
-        "1",
+        "3",
         config="""
 def worker_abort(worker):
     worker.log.info("hook worker_abort")
@@ -40,7 +41,7 @@ def worker_abort(worker):
     )
     (pid,) = server.worker_pids()
     assert ask(server, what.encode()) == b""
-    server.wait_log(rf"\[CRITICAL\] WORKER TIMEOUT \(pid:{pid}\) Running: '{what}' for \d\.\d s")
+    server.wait_log(rf"\[CRITICAL\] WORKER TIMEOUT \(pid:{pid}\) Running: '{what}' for \d+\.\d s")
     log = server.log_text()
     assert re.search(r'tiny_worker\.py", line \d+ in serve', log)  # the stack
     assert "hook worker_abort" in log
@@ -61,7 +62,7 @@ def app(environ, start_response):
 
 @pytest.mark.parametrize("path", ["/stuck", "/deaf"])
 def test_a_worker_stuck_in_c_is_killed_and_nobody_speaks_of_memory(start_server, path):
-    server = start_server("stuck:app", "--timeout", "1", files={"stuck.py": STUCK})
+    server = start_server("stuck:app", "--timeout", "3", files={"stuck.py": STUCK})
     (pid,) = server.worker_pids()
     with server.connect() as client:
         client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
@@ -74,7 +75,7 @@ def test_a_worker_stuck_in_c_is_killed_and_nobody_speaks_of_memory(start_server,
 
 
 def test_the_stacks_go_to_the_error_log(start_server):
-    server = start_server(*TINY, "--timeout", "1", errorlog="error.log")
+    server = start_server(*TINY, "--timeout", "3", errorlog="error.log")
     error_log = server.directory / "error.log"
     error_log.rename(server.directory / "old.log")
     server.signal(signal.SIGUSR1)  # also after it was reopened
@@ -87,7 +88,11 @@ def test_the_stacks_go_to_the_error_log(start_server):
 
 
 def open_files(pid):
-    return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed by now
+            found.append(os.readlink(entry))
+    return found
 
 
 def test_timeout_0_means_for_ever(start_server):
@@ -118,10 +123,10 @@ from plain import app
 """
     server = start_server("hangs:app", "--boot-timeout", "1", files={"hangs.py": code}, wait=False)
     server.wait_log(r"WORKER TIMEOUT \(pid:\d+\) It did not get ready within boot_timeout \(1 s\)")
+    server.wait_log(r'hangs\.py", line 2')  # the stack; of a later one, if need be
     (server.directory / "repaired").touch()
     server.wait_ready()
     assert request(server.address).status == 200
-    assert 'hangs.py", line 2' in server.log_text()
 
 
 @pytest.mark.parametrize("worker", ["tiny_worker.TinyWorker", "sync"])
@@ -191,7 +196,7 @@ def test_no_file_is_touched_for_a_heartbeat(start_server):
 
 
 def test_a_worker_that_somebody_stops_is_replaced(start_server):
-    server = start_server("plain:app", "--timeout", "1", workers=2)
+    server = start_server("plain:app", "--timeout", "4", workers=2)
     frozen, other = server.worker_pids()
     server.signal(signal.SIGSTOP, frozen)
     server.wait_log(rf"WORKER TIMEOUT \(pid:{frozen}\) Silent for")

@@ -177,9 +177,9 @@ def test_a_greedy_client_starves_nobody(keeping_server, raw):
 
 
 def test_a_row_of_slow_requests_is_interrupted_for_others(start_keeping):
-    """One thread, and 60 requests of 50 ms in its buffer: nobody waits for all of them."""
+    """One thread, and 200 requests of 50 ms in its buffer: nobody waits for all of them."""
     server = start_keeping("--threads=1")
-    total = 60
+    total = 200
     with server.connect() as greedy:
         greedy.send(request_bytes("/nap") * total)
         greedy.read_response()  # it has begun

@@ -66,7 +66,7 @@ def test_hup_loses_no_request(start_server):
             server.signal(SIGHUP)
             new = server.wait_workers(3, but_not=old)
             load.wait_for_more(200)
-    assert set(new) <= load.pids
+        wait_for(lambda: set(new) <= load.pids, "answers of all new workers")
     assert "Traceback" not in server.log_text()
 
 

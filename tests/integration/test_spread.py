@@ -35,31 +35,31 @@ def asked(client: socket.socket) -> int:
     return int(answer.rpartition(b"\r\n\r\n")[2])
 
 
-def spread(counts: Counter[int]) -> float:
-    assert len(counts) == WORKERS
-    return max(counts.values()) / min(counts.values())
+def is_even(counts: Counter[int]) -> bool:
+    return len(counts) == WORKERS and max(counts.values()) <= 1.5 * min(counts.values())
 
 
 @differs("spread")
 def test_connections_one_after_the_other(server):
     with ExitStack() as stack:
         counts: Counter[int] = Counter()
-        for _ in range(400):
+        # A worker that the machine keeps from running for a while needs some to catch up.
+        while counts.total() < 400 or (not is_even(counts) and counts.total() < 800):
             client = stack.enter_context(socket.create_connection(server.address, timeout=30))
             counts[asked(client)] += 1
-        assert spread(counts) <= 1.5
+        assert is_even(counts), counts
 
 
 def test_connections_in_bursts(server):
     with ExitStack() as stack:
         counts: Counter[int] = Counter()
-        for _ in range(4):
+        while counts.total() < 400 or (not is_even(counts) and counts.total() < 800):
             clients = [
                 stack.enter_context(socket.create_connection(server.address, timeout=30))
                 for _ in range(100)
             ]
             counts.update(asked(client) for client in clients)
-        assert spread(counts) <= 1.5
+        assert is_even(counts), counts
 
 
 def test_a_new_worker_catches_up(server):
@@ -70,9 +70,16 @@ def test_a_new_worker_catches_up(server):
             client = stack.enter_context(socket.create_connection(server.address, timeout=30))
             return asked(client)
 
-        old = Counter(connect() for _ in range(200))
+        old = server.worker_pids()
+        for _ in range(200):
+            connect()
         server.signal(signal.SIGTTIN)
-        new = (set(server.wait_workers(WORKERS + 1)) - set(old)).pop()
-        wait_for(lambda: connect() == new, "a first connection to the new worker")
-        later = Counter(connect() for _ in range(40))
-        assert later[new] >= 20
+        (new,) = set(server.wait_workers(WORKERS + 1)) - set(old)
+        later: Counter[int] = Counter()
+
+        def caught_up() -> bool:
+            later.clear()
+            later.update(connect() for _ in range(40))
+            return later[new] >= 20
+
+        wait_for(caught_up, "half of the connections to be the new worker's")

@@ -13,6 +13,7 @@ import asyncio, os
 from aiohttp import web
 
 async def exists(name):
+    print("waiting for", name, flush=True)
     while not os.path.exists(name):
         await asyncio.sleep(0.01)
 
@@ -107,6 +108,7 @@ def test_a_reload_waits_until_the_applications_have_started(site):
     mark = site.log_mark()
     with site.connect() as client:
         client.send(request_bytes("/wait"))
+        site.wait_log("waiting for go", since=mark)
         (site.directory / "hold").touch()
         site.signal(SIGHUP)
         site.wait_log("Booting worker", count=2, since=mark)
@@ -125,7 +127,7 @@ def test_term_lets_requests_end(start_server):
     server = start_server("shop:app", "-k", WORKER, bind="unix:app.sock", files=FILES)
     with server.connect() as client:
         client.send(request_bytes("/wait"))
-        assert server.request("/").status == 200
+        server.wait_log("waiting for go")
         server.signal(SIGTERM)
         (server.directory / "go").touch()
         assert client.read_response().status == 200

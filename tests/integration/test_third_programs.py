@@ -274,7 +274,7 @@ def test_an_arbiter_of_ones_own(start_server):
         return all(counts.get(key, 0) >= number for key, number in wanted.items())
 
     assert "exporter for 2 workers" in server.log_text()
-    assert counted(spawned=2)
+    wait_for(lambda: counted(spawned=2), "the second to be counted")
     old = server.worker_pids()
     server.signal(9, old[0])
     new = server.wait_workers(2, but_not=old[:1])

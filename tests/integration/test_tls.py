@@ -319,7 +319,7 @@ def test_ssl_handshake_timeout(start_server, files, said, worker):
 
 @differs("own-settings")
 def test_client_header_timeout_begins_with_the_handshakes_end(start_server, files):
-    server = start_server("tls_app:app", *files.args(), "--client-header-timeout", "0.2")
+    server = start_server("tls_app:app", *files.args(), "--client-header-timeout", "2")
     with Client(server.address, tls=client_context()) as client:
         assert client.send(b"GET / HT").read_response().status == 408
 

@@ -83,6 +83,7 @@ def unharmed(server: Server) -> Iterator[None]:
     workers = files_at_rest(server)
     mark = server.log_mark()
     yield
+    assert server.request("/ok").body == b"ok"  # and all that came before has been accepted
     for pid, count in workers.items():
         wait_for(lambda pid=pid, count=count: open_files(pid) <= count, "closed connections")
         assert_quiet(pid)

@@ -10,11 +10,14 @@ from http_helpers import Log, settings
 from cyserve.http.cycle import Cycle
 from cyserve.http.transport import PollWaiter
 from cyserve.scoreboard import Scoreboard, Serving
+from cyserve.workers import gthread
 from cyserve.workers.base import Worker
 from cyserve.workers.connection_loop import ConnectionLoop
 from cyserve.workers.gthread import ThreadWorker
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+gthread.LEAVE_SECONDS = 20.0  # a busy machine may stop a thread on its way home
 
 
 class Listener:

@@ -35,8 +35,10 @@ def test_a_head_that_trickles_in(serve):
 
 
 def test_a_head_that_never_ends_is_answered_408(serve):
-    worker = serve(hello, client_header_timeout=0.1).start()
-    assert read_all(worker.client(GET[:-2])).startswith(b"HTTP/1.1 408 ")
+    worker = serve(hello, client_header_timeout=0.1)
+    begun = worker.client(GET[:-2])  # before it is accepted: without a byte it would just be closed
+    worker.start()
+    assert read_all(begun).startswith(b"HTTP/1.1 408 ")
     assert read_all(worker.client()) == b""
     assert [level for level, _ in worker.log.lines] == ["warning"]
 
@@ -146,7 +148,7 @@ def test_a_worker_that_stops_serves_what_has_begun(serve):
             worker.alive = False
         return hello(environ, start_response)
 
-    worker = serve(app)
+    worker = serve(app, graceful_timeout=30, client_header_timeout=60)
     half = worker.client(GET[:-2])
     stopper = worker.client(b"GET /stop HTTP/1.1\r\nHost: h\r\n\r\n")
     worker.start()
@@ -252,7 +254,7 @@ def test_a_client_accepted_after_a_slow_request_has_its_full_time(serve, jump):
             jump(100)
         return hello(environ, start_response)
 
-    worker = serve(app)
+    worker = serve(app, client_header_timeout=60)
     slow = worker.client(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
     half = worker.client(GET[:-2])
     worker.start()

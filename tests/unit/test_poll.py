@@ -161,11 +161,14 @@ def test_a_signal_runs_its_handler_while_waiting(poller):
     def arrive(sig, frame):
         raise Arrived
 
+    def wait():
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        poller.wait(LONG)
+
     before = signal.signal(signal.SIGALRM, arrive)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
         with pytest.raises(Arrived):
-            poller.wait(LONG)
+            wait()
     finally:
         signal.signal(signal.SIGALRM, before)
 
@@ -233,8 +236,11 @@ def test_one_connection_wakes_one_of_those_that_wait_and_the_next_the_other(make
         def serve(number):
             while not over:
                 if pollers[number].wait(0.1):
+                    try:
+                        listener.accept()[0].close()
+                    except BlockingIOError:  # none of them slept: then both are told
+                        continue
                     woken.append(number)
-                    listener.accept()[0].close()
                     pollers[number].requeue_listener(fd)
                     ready.release()
 
@@ -244,7 +250,8 @@ def test_one_connection_wakes_one_of_those_that_wait_and_the_next_the_other(make
         for thread in threads:
             thread.start()
         try:
-            for _ in range(500):  # a busy machine may keep one from waiting for a while
+            end = time.monotonic() + LONG
+            while time.monotonic() < end:  # a busy machine may keep one from waiting for a while
                 socket.create_connection(listener.getsockname()).close()
                 assert ready.acquire(timeout=LONG)
                 if len(set(woken)) == 2:
@@ -275,13 +282,19 @@ def test_a_guard_stays_while_the_others_get_on(poller, pair):
     poller.register(pair[0].fileno(), READ)
     pair[1].send(b"x")
     poller.active = 1
-    guard = Calling(poller.watch, 0.1)
-    end = time.monotonic() + 0.3
-    while time.monotonic() < end:
-        poller.progress += 1
-        assert guard.thread.is_alive()
-        time.sleep(0.001)
-    assert guard.returns() is True
+    nap = longest = 0.1
+    while longest >= nap:  # once more, if the machine let nobody get on for so long
+        longest, last = 0.0, time.monotonic()
+        end = last + 3 * nap
+        guard = Calling(poller.watch, nap)
+        while last < end:
+            poller.progress += 1
+            stayed = guard.thread.is_alive()
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+            time.sleep(0.001)
+        assert guard.returns() is True
+    assert stayed
 
 
 @any_poller
@@ -350,9 +363,11 @@ def test_whoever_waits_does_so_without_the_gil(poller, pair):
     pair[1].send(b"x")
     waiting.returns()
     poller.active = 1
-    napping = Calling(poller.watch, 0.5)
-    assert napping.thread.is_alive()
-    napping.returns()
+    at_once = False
+    while not at_once:  # once more, if the machine stopped us for so long
+        napping = Calling(poller.watch, 0.5)
+        at_once = napping.thread.is_alive()
+        napping.returns()
 
 
 if COMPILED:  # the reference cannot tell

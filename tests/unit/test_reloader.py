@@ -171,7 +171,7 @@ class Reports:
                 return
 
 
-# They run for ever, as daemons; few, therefore, and long intervals for those that need no turns.
+# They run for ever, as daemons; few, therefore, and with long intervals in the end.
 @pytest.mark.parametrize(
     ("engine", "interval"), [(Reloader, 0.01), (InotifyReloader, 0.01), (InotifyReloader, 1000)]
 )
@@ -197,6 +197,7 @@ def test_engines(files, engine, interval):
         reports.wait(files / "folder")
         (files / "folder" / "entry").write_text("x")
         reports.wait(files / "folder")
+    watch.interval = 1000  # it is in nobody's way any more
 
 
 def test_a_directory_with_two_names(files):

@@ -22,8 +22,8 @@ def test_an_endless_loop_is_interrupted_and_the_thread_is_well_afterwards(
     caught = []
 
     def app(environ, start_response):
-        inside.set()
         try:
+            inside.set()
             while True:
                 pass
         except BaseException as exc:
@@ -131,6 +131,7 @@ def test_a_thread_is_woken_from_a_long_wait_for_its_client(watched_worker, threa
     assert worker.posted == ["504 Gateway Timeout"]
 
 
+@pytest.mark.usefixtures("thread_interrupter")
 def test_a_sigurg_handler_of_the_applications_own_is_left_alone(monkeypatch):
     before = signal.signal(signal.SIGURG, lambda *_: None)
     try:

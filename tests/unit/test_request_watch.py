@@ -363,5 +363,6 @@ def test_an_error_in_the_watch_does_not_end_it(watched_worker):
     worker.watch.start()
     assert read_to_eof(peer.client).startswith(b"HTTP/1.1 504 ")
     assert ("exception", "Error in the request watch") in worker.log.lines
+    worker.watch.look = threading.Event().wait  # it would outlive the test, and end the process
     app.go_on.set()
     thread.join(10)

@@ -109,7 +109,8 @@ def test_lanes_changed_later_hold_for_later_slots():
     assert board.claim().lanes == 4
 
 
-def test_the_lightest_peer_is_an_idle_one():
+def test_the_lightest_peer_is_an_idle_one(monkeypatch):
+    monkeypatch.setattr(scoreboard, "_now", lambda: 10**12)
     board = Scoreboard(4, lanes=2)
     slots = [board.claim() for _ in range(4)]
     own, *others = slots
@@ -134,6 +135,7 @@ def test_a_silent_worker_is_not_idle(monkeypatch):
     slot = Scoreboard(1).claim()
     slot.state = READY
     assert not slot.is_idle()
+    monkeypatch.setattr(scoreboard, "_now", lambda: 10**12)
     slot.beat()
     assert slot.is_idle()
     later = slot.heartbeat + 4_000_000_000

@@ -135,6 +135,18 @@ class Worker(Serving):
             os.close(fd)
 
 
+class GoOn(threading.Event):
+    """Whoever waits for it is inside; so it is there that he is found."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def wait(self, timeout=None):
+        self.inside.set()
+        return super().wait(timeout)
+
+
 class App:
     """An application that waits inside until the test lets it go on.
 
@@ -145,14 +157,13 @@ class App:
     def __init__(self, before=None, after=None):
         self.before, self.after = before, after
         self.inside = threading.Event()
-        self.go_on = threading.Event()
+        self.go_on = GoOn(self.inside)
         self.environ = None
 
     def __call__(self, environ, start_response):
         self.environ = environ
         if self.before is not None:
             self.before(environ, start_response)
-        self.inside.set()
         assert self.go_on.wait(10)
         if self.after is not None:
             return self.after(environ, start_response)
