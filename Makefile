@@ -91,7 +91,7 @@ serve: $(INSTALLED)
 # The tests run from an empty directory: beside cyserve/ the tree would shadow the wheel.
 TESTS ?= tests
 # Tests mostly wait for servers: more at once than there are processors.
-JOBS ?= 3
+JOBS ?= 4
 PYTEST = mkdir -p build/run && cd build/run && env -u PYTHONPATH CYSERVE_TEST_INSTALLED=1 \
     CYSERVE_TEST_ORACLE=$(CURDIR)/$(ORACLE)/bin $(1) \
     $(CURDIR)/$(BIN)/python $(PYTHON_ARGS) $(CURDIR)/$(BIN)/pytest -c $(CURDIR)/pyproject.toml \
