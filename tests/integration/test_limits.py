@@ -123,24 +123,24 @@ def test_who_is_too_slow(start_kind):
 
 
 @differs("stop-503")
-def test_what_a_stopping_worker_cannot_wait_for(start_kind):
-    server = start_kind(
-        *ACCESS_LOG,
-        config="graceful_timeout = 1\ntcp_defer_accept = 0",  # a silent one is there at once
-    )
+@pytest.mark.parametrize("seconds", [1, 0])
+def test_what_a_stopping_worker_cannot_wait_for(start_kind, seconds):
+    config = f"graceful_timeout = {seconds}\ntcp_defer_accept = 0"  # a silent one is there at once
+    server = start_kind(*ACCESS_LOG, config=config)
+    [worker] = server.worker_pids()
     clients = [server.connect().send(raw) for raw, _, _ in LATE.values()]
     with server.connect() as silent:
         assert server.request("/ok").body == b"ok"
         mark = server.log_mark()
         # The worker alone: its master would kill it half a second after it has said farewell.
-        server.signal(signal.SIGTERM, *server.worker_pids())
+        server.signal(signal.SIGTERM, worker)
         for client in clients:
             with client:
                 response = client.read_response()
                 assert (response.status, response.header("Connection")) == (503, "close")
                 assert client.read_to_eof() == b""
         assert silent.read_to_eof() == b""
-    assert server.stop() == 0
+    server.wait_workers(1, but_not=[worker])
     expected = [logged(503, line) for _, _, line in LATE.values()]
     assert sorted(access_lines(server)) == sorted(expected)
     warnings = [line for line in server.log_text(mark).splitlines() if "WARNING" in line]
