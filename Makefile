@@ -58,7 +58,7 @@ $(MADE):
 # The wheel is built as anybody's pip would build it: in isolation, with a Cython of its own.
 $(INSTALLED): $(MADE) $(SOURCES)
 	@echo "make: building and installing cyserve ($(KIND))"
-	@rm -rf build/lib* build/bdist* build/wheel $(VENV)/.installed-*
+	@rm -rf build/*-*/lib* build/*-*/bdist* build/wheel $(VENV)/.installed-*
 	@$(PIP) wheel --no-deps --wheel-dir build/wheel .
 	@$(PIP) install --force-reinstall --no-deps build/wheel/cyserve-*.whl
 	@touch $@

@@ -4,7 +4,7 @@ Compiled as many at a time as there are processors, with -O2 unless CFLAGS name 
 CYSERVE_NO_EXTENSIONS=1 builds the pure-Python package; CYSERVE_REQUIRE_EXTENSIONS=1 refuses to.
 CYSERVE_PROFILE_GUIDED=1 compiles twice, with gcc: first with counters in it, which are filled by
 having that build answer requests (benchmarks/training.py), then for what was counted. It takes some
-minutes, happens in build/profiled and either succeeds or leaves nothing.
+minutes and either succeeds or leaves nothing.
 """
 
 import itertools
@@ -127,10 +127,10 @@ class ProfileGuided(BuildExt):
             sys.exit(f"setup.py: CYSERVE_PROFILE_GUIDED: the training failed (exit code {code})")
 
 
+kind = "pure" if pure else "profiled" if profile_guided else "compiled"
+# A directory for each: tox builds for several Pythons at once, and no kind is mixed with another.
+options = {"build": {"build_base": f"build/{kind}-{sys.implementation.cache_tag}"}}
 ext_modules = []
-options = {}
-if profile_guided:
-    options["build"] = {"build_base": "build/profiled"}  # never mixed with what is built without
 if not pure:
     from Cython.Build import cythonize
 
@@ -142,7 +142,6 @@ if not pure:
         *cythonize(engine, build_dir="build/cython", compiler_directives=ENGINE_DIRECTIVES),
     ]
 
-kind = "pure-Python" if pure else "profile-guided" if profile_guided else "compiled"
 print(f"cyserve: {kind} build", file=sys.stderr)
 setup(
     ext_modules=ext_modules,
