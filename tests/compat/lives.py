@@ -24,8 +24,15 @@ _ENTRY = re.compile(r"\[[-: +\d]+\] \[(\d+)\] \[(\w+)\] (.*)")
 # What faulthandler writes for a worker that dies of a signal, up to the next entry of the log.
 _STACKS = re.compile(r"(?m)^Fatal Python error: .*\n(?:(?!\[).*\n)*")
 
-# gunicorn sends TERM again and again to a worker that is leaving, which may die of it at its end.
-SECOND_TERM = re.compile(r"(?m)^.*Worker \(pid:\d+\) was sent SIGTERM!.*\n")
+_SECOND_TERM = re.compile(r"(?m)^.*Worker \(pid:\d+\) was sent SIGTERM!.*\n")
+
+
+def without_second_term(server: Server, text: str) -> str:
+    """A log without the deaths that are chance.
+
+    gunicorn sends TERM again and again to a worker that is leaving, which may die of it at its end.
+    """
+    return _SECOND_TERM.sub("", text) if server.program.is_oracle else text
 
 
 def _title(pid: int) -> str:
@@ -166,18 +173,16 @@ class Life:
             for line in stacks
             if str(self.server.directory) in line and str(self.server.config_path) not in line
         ]
-        text = _STACKS.sub("", text)
-        if self.is_gunicorn:
-            text = SECOND_TERM.sub("", text)
+        text = without_second_term(self.server, _STACKS.sub("", text))
         logs: dict[int, list[str]] = {pid: [] for pid in self.masters}
         pid = self.masters[0]
         for line in text.splitlines():
             if entry := entry_form.match(line):
-                pid = int(entry[1])
+                owner = pid = int(entry[1])
                 line = f"{entry[2]} {entry[3]}".lstrip()
-                logs.setdefault(pid, []).append(line)
             else:
-                logs.setdefault(_owner(line, logs, pid), []).append(line)
+                owner = _owner(line, logs, pid)
+            logs.setdefault(owner, []).append(line)
         told = {pid: self._told(lines) for pid, lines in logs.items()}
         return Story(
             masters=tuple(told.pop(pid) for pid in self.masters),

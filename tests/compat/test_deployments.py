@@ -22,7 +22,7 @@ from deployment import Browser, nginx
 from differences import compare
 from harness import Server, open_sockets, wait_for
 from http_client import Response, request_bytes
-from lives import SECOND_TERM
+from lives import without_second_term
 
 pytestmark = pytest.mark.timeout(180)  # whole projects, started twice, on a slow machine
 
@@ -79,8 +79,7 @@ def plain(server: Server, text: str) -> str:
 
 def stories(server: Server, text: str) -> tuple[list[str], list[list[str]]]:
     """What the master logged, and what each worker did, without what has to differ."""
-    if server.program.is_oracle:
-        text = SECOND_TERM.sub("", text)
+    text = without_second_term(server, text)
     lines: dict[int, list[str]] = defaultdict(list)
     for found in map(LINE.match, text.splitlines()):
         if found and not found[3].startswith(OWN_LINES):
@@ -260,9 +259,7 @@ def test_json_logging(deploy: Deploy) -> None:
     pair = deploy("json_logging", "api:app", {"BIND": "127.0.0.1:0"}, workers=1)
 
     def entries(server: Server) -> list[dict[str, Any]]:
-        text = server.log_text()
-        if server.program.is_oracle:
-            text = SECOND_TERM.sub("", text)
+        text = without_second_term(server, server.log_text())
         return [json.loads(line) for line in text.splitlines()]
 
     def visit(server: Server) -> list[Any]:

@@ -15,11 +15,13 @@ DEFAULT_LINE = re.compile(
 )
 
 
-def lines_of(path, count):
-    """The lines of a log file, once there are at least `count`."""
+def lines_of(path, count, *, once=False):
+    """The lines of a log file, once there are at least `count`; once: without repetitions."""
 
     def complete():
         lines = path.read_text().splitlines() if path.exists() else []
+        if once:
+            lines = list(dict.fromkeys(lines))
         return lines if len(lines) >= count else None
 
     return wait_for(complete, f"{count} lines in {path.name}")
@@ -361,8 +363,4 @@ def test_no_line_is_lost_when_a_busy_worker_is_killed(start_server, tmp_path):
         os.kill(worker, SIGKILL)
     number -= 1  # the last answer may have been sent and not yet been logged
     # Those of a `write` that has just returned may be written twice.
-    once = wait_for(
-        lambda: len(lines := list(dict.fromkeys(lines_of(access, number)))) >= number and lines,
-        f"{number} different lines",
-    )
-    assert once[:number] == [str(n) for n in range(number)]
+    assert lines_of(access, number, once=True)[:number] == [str(n) for n in range(number)]
